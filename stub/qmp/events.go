@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qmp
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	goqmp "github.com/digitalocean/go-qemu/qmp"
+)
+
+// subscription is one subscriber's queue of events. It has no bound, so that the reader of the connection never waits
+// for a subscriber.
+type subscription struct {
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	queue    []goqmp.Event
+	finished bool
+	wake     chan struct{} // capacity 1
+}
+
+// Events returns every event from now on, in order. It may be called before Connect, to miss none, and any number of
+// times. The channel is closed when ctx ends, at once by Disconnect, and when QEMU closes the connection, after the
+// events that came before that.
+func (m *Monitor) Events(ctx context.Context) (<-chan goqmp.Event, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &subscription{cancel: cancel, wake: make(chan struct{}, 1)}
+
+	m.mu.Lock()
+	if m.err != nil {
+		err := m.err
+		m.mu.Unlock()
+		cancel()
+		return nil, errors.Join(errors.New("QMP: subscribe to events"), err)
+	}
+	m.subs[s] = struct{}{}
+	m.mu.Unlock()
+
+	out := make(chan goqmp.Event)
+	go func() {
+		defer close(out)
+		defer cancel()
+		s.deliver(ctx, out)
+		m.mu.Lock()
+		delete(m.subs, s)
+		m.mu.Unlock()
+	}()
+	return out, nil
+}
+
+func (s *subscription) push(e goqmp.Event) {
+	s.mu.Lock()
+	s.queue = append(s.queue, e)
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *subscription) finish() {
+	s.mu.Lock()
+	s.finished = true
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *subscription) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// deliver passes the queue on until it is finished and empty, or ctx ends.
+func (s *subscription) deliver(ctx context.Context, out chan<- goqmp.Event) {
+	for {
+		s.mu.Lock()
+		batch, finished := s.queue, s.finished
+		s.queue = nil
+		s.mu.Unlock()
+		for _, e := range batch {
+			select {
+			case out <- e:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if len(batch) > 0 {
+			continue
+		}
+		if finished {
+			return
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// finishSubscriptions lets every subscriber see the end after its last event.
+func (m *Monitor) finishSubscriptions() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for s := range m.subs {
+		s.finish()
+	}
+}
