@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -278,13 +279,37 @@ func TestEndReachesEverybody(t *testing.T) {
 	})
 }
 
+// slowConn returns from a Write only when the connection has ended.
+type slowConn struct {
+	net.Conn
+	m    *qmp.Monitor
+	slow bool
+}
+
+func (c *slowConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.slow {
+		<-c.m.Done()
+	}
+	return n, err
+}
+
+// "quit" is answered and then the connection ends. A caller that finds both at once must get the answer.
 func TestLastReplyBeforeTheEnd(t *testing.T) {
-	for range 200 {
-		q, m := connected(t)
+	for range 20 {
+		q, conn := newFake(t)
+		slow := &slowConn{Conn: conn}
+		m := qmp.New(slow)
+		slow.m = m
 		go func() {
+			q.negotiate()
 			q.reply(q.receive(), `"return": {}`)
 			q.conn.Close()
 		}()
+		if err := m.Connect(); err != nil {
+			t.Fatal(err)
+		}
+		slow.slow = true
 		if err := m.Execute(t.Context(), "quit", nil, nil); err != nil {
 			t.Fatal(err)
 		}
