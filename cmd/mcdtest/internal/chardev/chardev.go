@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package chardev reads the strings by which QEMU's options name a byte stream (tcp:HOST:PORT, unix:PATH, chardev:ID and
+// the -chardev option behind it) and opens the stream that they name, as QEMU would. It touches sockets and nothing else.
+package chardev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Device is where a stream is found.
+type Device struct {
+	Text    string // as it was written, for messages
+	Network string // "tcp", "unix" or "fd"
+	Address string // HOST:PORT or a path; '@' in front of an abstract one
+	FD      int    // of Network "fd"
+	Server  bool   // listen, rather than connect
+	Wait    bool   // the machine does not start before a client has connected
+}
+
+// ParseMCD reads the argument of -mcd. chardevs are the -chardev options of the same command line. used is the id of the
+// one that it refers to, if it does.
+func ParseMCD(text string, defaultPort int, chardevs map[string]string) (d Device, used string, err error) {
+	kind, rest, _ := strings.Cut(text, ":")
+	switch {
+	case text == "default":
+		return Device{Text: text, Network: "tcp", Address: net.JoinHostPort("localhost", strconv.Itoa(defaultPort)), Server: true}, "", nil
+	case kind == "chardev":
+		opts, ok := chardevs[rest]
+		if !ok {
+			return Device{}, "", fmt.Errorf("-mcd %s: the command line has no -chardev with id=%s", text, rest)
+		}
+		d, err := parseOption(opts)
+		d.Text = text
+		return d, rest, err
+	case kind == "tcp":
+		// What the published stub adds to this form it adds behind everything else, so it wins.
+		addr, opts := cutOptions(rest)
+		host, port, err := splitHostPort(addr)
+		if err != nil {
+			return Device{}, "", fmt.Errorf("-mcd %s: %w", text, err)
+		}
+		d := Device{Text: text, Network: "tcp", Address: net.JoinHostPort(host, port)}
+		if err := d.set(opts); err != nil {
+			return Device{}, "", fmt.Errorf("-mcd %s: %w", text, err)
+		}
+		d.Server, d.Wait = true, false
+		return d, "", nil
+	case kind == "unix":
+		path, opts := cutOptions(rest)
+		if path == "" {
+			return Device{}, "", fmt.Errorf("-mcd %s: there is no path behind unix:", text)
+		}
+		d := Device{Text: text, Network: "unix", Address: path, Wait: true}
+		if err := d.set(opts); err != nil {
+			return Device{}, "", fmt.Errorf("-mcd %s: %w", text, err)
+		}
+		return d, "", nil
+	}
+	return Device{}, "", fmt.Errorf("-mcd %s: this stub takes default, tcp:HOST:PORT, unix:PATH and chardev:ID of a -chardev socket", text)
+}
+
+// OptionID is the id of a -chardev option.
+func OptionID(opts string) string {
+	for _, o := range splitOptions(opts)[1:] {
+		if k, v, ok := strings.Cut(o, "="); ok && k == "id" {
+			return v
+		}
+	}
+	return ""
+}
+
+// parseOption reads the argument of -chardev.
+func parseOption(opts string) (Device, error) {
+	list := splitOptions(opts)
+	d := Device{Wait: true, FD: -1}
+	if list[0] != "socket" {
+		return d, fmt.Errorf("-chardev %s: this stub can be put on a socket only", opts)
+	}
+	if err := d.set(list[1:]); err != nil {
+		return d, fmt.Errorf("-chardev %s: %w", opts, err)
+	}
+	switch {
+	case d.FD >= 0:
+		d.Network = "fd"
+	case d.Network == "unix" && d.Address != "":
+	case d.Network == "tcp":
+		if _, port, err := net.SplitHostPort(d.Address); err != nil || port == "" {
+			return d, fmt.Errorf("-chardev %s: host and port are needed", opts)
+		}
+	default:
+		return d, fmt.Errorf("-chardev %s: path, host and port, or fd is needed", opts)
+	}
+	return d, nil
+}
+
+// ignored are options that make no difference to a stream of requests and replies.
+var ignored = map[string]bool{"id": true, "nodelay": true, "delay": true, "mux": true, "ipv4": true, "ipv6": true, "tight": true, "logappend": true}
+
+func (d *Device) set(opts []string) error {
+	var host, port string
+	for _, o := range opts {
+		key, value, hasValue := strings.Cut(o, "=")
+		if !hasValue {
+			// QEMU's old way to write a boolean: "server", "nowait".
+			value = "on"
+			if rest, ok := strings.CutPrefix(key, "no"); ok && rest != "delay" {
+				key, value = rest, "off"
+			}
+		}
+		var err error
+		switch {
+		case key == "server":
+			d.Server, err = boolean(key, value)
+		case key == "wait":
+			d.Wait, err = boolean(key, value)
+		case key == "host":
+			host = value
+		case key == "port":
+			port = value
+		case key == "path":
+			d.Network, d.Address = "unix", value
+		case key == "abstract":
+			var on bool
+			if on, err = boolean(key, value); on && err == nil {
+				d.Address = "@" + d.Address
+			}
+		case key == "fd":
+			d.FD, err = strconv.Atoi(value)
+			if err != nil || d.FD < 0 {
+				err = fmt.Errorf("fd=%s is not the number of a descriptor", value)
+			}
+		case ignored[key]:
+		default:
+			err = fmt.Errorf("the option %s is not supported here", key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if host != "" || port != "" {
+		d.Network, d.Address = "tcp", net.JoinHostPort(host, port)
+	}
+	return nil
+}
+
+func boolean(key, value string) (bool, error) {
+	switch value {
+	case "on", "yes", "true", "y":
+		return true, nil
+	case "off", "no", "false", "n":
+		return false, nil
+	}
+	return false, fmt.Errorf("%s=%s is neither on nor off", key, value)
+}
+
+func splitHostPort(s string) (host, port string, err error) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || s[i+1:] == "" {
+		return "", "", errors.New("HOST:PORT is needed behind tcp:")
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(s[:i], "["), "]")
+	return host, s[i+1:], nil
+}
+
+// cutOptions separates what stands in front of the first comma.
+func cutOptions(s string) (first string, opts []string) {
+	list := splitOptions(s)
+	return list[0], list[1:]
+}
+
+// splitOptions splits at commas; a comma that belongs to a value is written twice.
+func splitOptions(s string) []string {
+	list := strings.Split(strings.ReplaceAll(s, ",,", "\x00"), ",")
+	for i := range list {
+		list[i] = strings.ReplaceAll(list[i], "\x00", ",")
+	}
+	return list
+}
+
+// MaxPath is the longest path of a unix socket that the system takes.
+const MaxPath = len(unix.RawSockaddrUnix{}.Path) - 1
+
+// Open opens the device: a listener, or a connection if the device is one already or is to be dialled.
+func (d Device) Open(ctx context.Context) (net.Listener, net.Conn, error) {
+	if d.Network == "fd" {
+		return d.openFD()
+	}
+	if d.Network == "unix" && len(d.Address) > MaxPath {
+		return nil, nil, fmt.Errorf("%s: the path of the socket has %d bytes and may have %d: choose a shorter folder", d.Text, len(d.Address), MaxPath)
+	}
+	if !d.Server {
+		c, err := new(net.Dialer).DialContext(ctx, d.Network, d.Address)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: connect to %s: %w: is somebody listening there?", d.Text, d.Address, cause(err))
+		}
+		return nil, c, nil
+	}
+	if d.Network == "unix" && !strings.HasPrefix(d.Address, "@") {
+		if err := removeStale(d.Address); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", d.Text, err)
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, d.Network, d.Address)
+	if err != nil {
+		hint := ""
+		if errors.Is(err, syscall.EADDRINUSE) {
+			hint = ": another program listens there; end it or choose another port (0 takes any)"
+		}
+		return nil, nil, fmt.Errorf("%s: listen on %s: %w%s", d.Text, d.Address, cause(err), hint)
+	}
+	if d.Network == "unix" && !strings.HasPrefix(d.Address, "@") {
+		if err := os.Chmod(d.Address, 0o600); err != nil {
+			l.Close()
+			return nil, nil, fmt.Errorf("%s: %w", d.Text, err)
+		}
+	}
+	return l, nil, nil
+}
+
+// openFD makes a listener or a connection of a descriptor that was inherited.
+func (d Device) openFD() (net.Listener, net.Conn, error) {
+	listening, err := unix.GetsockoptInt(d.FD, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: descriptor %d was not handed over as a socket: %w", d.Text, d.FD, err)
+	}
+	f := os.NewFile(uintptr(d.FD), d.Text)
+	defer f.Close()
+	if listening != 0 {
+		l, err := net.FileListener(f)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", d.Text, err)
+		}
+		return l, nil, nil
+	}
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", d.Text, err)
+	}
+	return nil, c, nil
+}
+
+// removeStale removes the socket file that a server which was killed left behind; nothing else.
+func removeStale(path string) error {
+	st, err := os.Lstat(path)
+	if err != nil {
+		return nil // bind says what is wrong
+	}
+	if st.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("%s exists and is no socket: remove it or choose another path", path)
+	}
+	return os.Remove(path)
+}
+
+// cause is the system's error below net's, which repeats address and operation.
+func cause(err error) error {
+	var sys syscall.Errno
+	if errors.As(err, &sys) {
+		return sys
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"mcdtest/cmd/mcdtest/internal/chardev"
+)
+
+// CommandLine is what a program said to a QEMU that it takes to have -mcd.
+type CommandLine struct {
+	MCD     string   // argument of -mcd; empty if there is none
+	Rest    []string // everything that the real QEMU gets
+	Machine string   // argument of -M, for the description of the device
+	Help    bool     // -help: no machine is started
+	QTest   bool     // it has a -qtest of its own
+	Running bool     // no -S: the machine runs from the start
+
+	chardevs map[string]string // by id
+	gdb      string            // its own -gdb
+	daemon   bool
+}
+
+// Parse takes -mcd off a command line (without the program's name).
+func Parse(args []string) (*CommandLine, error) {
+	c := &CommandLine{Running: true, chardevs: make(map[string]string)}
+	for i := 0; i < len(args); i++ {
+		name := args[i]
+		if strings.HasPrefix(name, "--") {
+			name = name[1:] // QEMU takes both
+		}
+		value := ""
+		if i+1 < len(args) {
+			value = args[i+1]
+		}
+		switch name {
+		case "-mcd":
+			if i+1 == len(args) {
+				return nil, errors.New("-mcd: a device is needed behind it, say tcp:localhost:1235")
+			}
+			c.MCD = value
+			i++
+			continue
+		case "-append", "-name":
+			// Free text that could look like an option.
+			c.Rest = append(c.Rest, args[i])
+			if i+1 < len(args) {
+				c.Rest = append(c.Rest, value)
+				i++
+			}
+			continue
+		case "-chardev":
+			if id := chardev.OptionID(value); id != "" {
+				c.chardevs[id] = value
+			}
+		case "-M", "-machine":
+			c.Machine = machineName(value)
+		case "-s":
+			c.gdb = "-s"
+		case "-gdb":
+			if value != "none" {
+				c.gdb = "-gdb " + value
+			}
+		case "-qtest":
+			c.QTest = true
+		case "-S":
+			c.Running = false
+		case "-daemonize":
+			c.daemon = true
+		case "-h", "-help", "-version":
+			c.Help = true
+		}
+		c.Rest = append(c.Rest, args[i])
+	}
+	if c.MCD == "" || c.Help {
+		return c, nil
+	}
+	switch {
+	case c.gdb != "":
+		return nil, fmt.Errorf("%s: QEMU has one gdbstub, and -mcd of this QEMU is made of it: drop %s, or drop -mcd", c.gdb, c.gdb)
+	case c.daemon:
+		return nil, errors.New("-daemonize: not together with -mcd of this QEMU: start it in the background instead")
+	}
+	return c, nil
+}
+
+// Device is the device that -mcd names; a -chardev that it refers to is taken off the command line, since the stub opens it.
+func (c *CommandLine) Device(defaultPort int) (chardev.Device, error) {
+	d, used, err := chardev.ParseMCD(c.MCD, defaultPort, c.chardevs)
+	if err != nil || used == "" {
+		return d, err
+	}
+	for i := 0; i+1 < len(c.Rest); i++ {
+		if (c.Rest[i] == "-chardev" || c.Rest[i] == "--chardev") && chardev.OptionID(c.Rest[i+1]) == used {
+			c.Rest = append(c.Rest[:i:i], c.Rest[i+2:]...)
+			break
+		}
+	}
+	return d, nil
+}
+
+// machineName is the name of the machine in the argument of -M.
+func machineName(opts string) string {
+	for i, o := range strings.Split(opts, ",") {
+		if name, ok := strings.CutPrefix(o, "type="); ok {
+			return name
+		}
+		if i == 0 && !strings.Contains(o, "=") {
+			return o
+		}
+	}
+	return ""
+}
