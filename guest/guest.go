@@ -122,7 +122,7 @@ func parse(data []byte) (*Image, error) {
 			f.Machine, f.Class, f.Data, join(architectureNames()))
 	}
 	i := &Image{ELF: data, Arch: architectures[k].name, arch: &architectures[k]}
-	if i.segments, err = readSegments(f); err != nil {
+	if i.segments, err = readSegments(f, data); err != nil {
 		return nil, err
 	}
 	if i.symbols, err = readSymbols(f); err != nil {

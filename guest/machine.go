@@ -4,6 +4,7 @@ package guest
 
 import (
 	"debug/elf"
+	"slices"
 	"strconv"
 )
 
@@ -37,8 +38,47 @@ var architectures = []architecture{
 		name: "arm", machine: elf.EM_ARM, class: elf.ELFCLASS32,
 		board: "virt", cpu: "cortex-a15", ram: 0x40000000,
 		bits: 32, pc: "pc", sp: "sp", value: "r0", slot: "r1", passes: "r2", core: "r3",
-		free: []string{"r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12"},
+		free: numbered("r", 4, 12),
 	},
+	{
+		name: "aarch64", machine: elf.EM_AARCH64, class: elf.ELFCLASS64,
+		board: "virt", cpu: "cortex-a53", ram: 0x40000000,
+		bits: 64, pc: "pc", sp: "sp", value: "x0", slot: "x1", passes: "x2", core: "x3",
+		free: numbered("x", 4, 30),
+	},
+	{
+		name: "riscv32", machine: elf.EM_RISCV, class: elf.ELFCLASS32,
+		board: "virt", cpu: "rv32", args: []string{"-bios", "none"}, ram: 0x80000000,
+		bits: 32, pc: "pc", sp: "sp", value: "a0", slot: "a1", passes: "a2", core: "a3",
+		free: slices.Concat(numbered("a", 4, 7), numbered("s", 1, 11), numbered("t", 0, 6)),
+	},
+	{
+		name: "riscv64", machine: elf.EM_RISCV, class: elf.ELFCLASS64,
+		board: "virt", cpu: "rv64", args: []string{"-bios", "none"}, ram: 0x80000000,
+		bits: 64, pc: "pc", sp: "sp", value: "a0", slot: "a1", passes: "a2", core: "a3",
+		free: slices.Concat(numbered("a", 4, 7), numbered("s", 1, 11), numbered("t", 0, 6)),
+	},
+	{
+		name: "i386", machine: elf.EM_386, class: elf.ELFCLASS32,
+		board: "pc", cpu: "qemu32", ram: 0,
+		bits: 32, pc: "eip", sp: "esp", value: "eax", slot: "ebx", passes: "ecx", core: "edx",
+		free: []string{"esi", "edi", "ebp"},
+	},
+	{
+		name: "x86_64", machine: elf.EM_X86_64, class: elf.ELFCLASS64,
+		board: "pc", cpu: "qemu64", ram: 0,
+		bits: 64, pc: "rip", sp: "rsp", value: "rax", slot: "rbx", passes: "rcx", core: "rdx",
+		free: append([]string{"rsi", "rdi", "rbp"}, numbered("r", 8, 15)...),
+	},
+}
+
+// numbered is prefix+first to prefix+last.
+func numbered(prefix string, first, last int) []string {
+	var names []string
+	for n := first; n <= last; n++ {
+		names = append(names, prefix+strconv.Itoa(n))
+	}
+	return names
 }
 
 func architectureNames() []string {

@@ -63,20 +63,16 @@ func preference(s symbol) int {
 	return 2
 }
 
-func readSegments(f *elf.File) ([]segment, error) {
+func readSegments(f *elf.File, data []byte) ([]segment, error) {
 	var segments []segment
 	for _, p := range f.Progs {
 		if p.Type != elf.PT_LOAD || p.Memsz == 0 {
 			continue
 		}
-		file := make([]byte, 0)
-		if p.Filesz > 0 {
-			file = make([]byte, p.Filesz)
-			if _, err := p.ReadAt(file, 0); err != nil {
-				return nil, fmt.Errorf("damaged ELF file: segment at %#x: %w", p.Vaddr, err)
-			}
+		if size := uint64(len(data)); p.Off > size || p.Filesz > size-p.Off || p.Filesz > p.Memsz {
+			return nil, fmt.Errorf("damaged ELF file: the segment at %#x lies outside the file", p.Vaddr)
 		}
-		segments = append(segments, segment{addr: p.Vaddr, phys: p.Paddr, size: p.Memsz, file: file})
+		segments = append(segments, segment{p.Vaddr, p.Paddr, p.Memsz, data[p.Off : p.Off+p.Filesz]})
 	}
 	if len(segments) == 0 {
 		return nil, errors.New("nothing to load: the ELF file has no PT_LOAD segment")
