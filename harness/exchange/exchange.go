@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package exchange makes a conversation readable: it pairs what the client sent with what the stub answered, says in
+// words what was asked, and folds long runs of the same request. It works on transcripts of either dialect and does no
+// I/O.
+package exchange
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"mcdtest/harness/transcript"
+	"mcdtest/stub/wire"
+)
+
+// Exchange is one request and what came back until the next one, or a stretch of a conversation that is no request.
+type Exchange struct {
+	Name    string // the request: "qstate", "mcd-run"; empty if the bytes are none that is known
+	Meaning string // in words: "core state"; empty likewise
+	Sent    []byte // empty if the stub spoke without being asked
+	Answer  []byte
+	Comment string // a remark that stands here; everything else is empty then
+	Closed  string // "client" or "stub": who closed the connection here; everything else is empty then
+
+	At   time.Duration // when it was sent
+	Took time.Duration // until the last byte of the answer
+}
+
+// Pair makes exchanges of the entries of a transcript.
+func Pair(entries []transcript.Entry) []Exchange {
+	var p pairing
+	p.decoder = wire.NewDecoder(0)
+	for _, e := range entries {
+		switch e.Kind {
+		case transcript.Comment:
+			p.remark(Exchange{Comment: e.Text, At: e.At})
+		case transcript.SentEOF:
+			p.remark(Exchange{Closed: "client", At: e.At})
+		case transcript.ReceivedEOF:
+			p.remark(Exchange{Closed: "stub", At: e.At})
+		case transcript.Sent:
+			p.sent(e)
+		case transcript.Received:
+			p.received(e)
+		}
+	}
+	return p.list
+}
+
+type pairing struct {
+	list    []Exchange
+	open    bool          // the last element may get more of an answer
+	decoder *wire.Decoder // of what the client sends
+}
+
+func (p *pairing) remark(x Exchange) {
+	p.list = append(p.list, x)
+	p.open = false
+	p.decoder = wire.NewDecoder(0)
+}
+
+func (p *pairing) received(e transcript.Entry) {
+	if !p.open {
+		p.list = append(p.list, Exchange{At: e.At})
+		p.open = true
+	}
+	last := &p.list[len(p.list)-1]
+	last.Answer = append(last.Answer, e.Data...)
+	last.Took = e.At - last.At
+}
+
+// sent makes an exchange of each packet. The answer is appended to the last of those that were sent in one piece: which
+// byte answers which of them is not known. A packet that is sent in several pieces is one exchange.
+func (p *pairing) sent(e transcript.Entry) {
+	if name, ok := jsonName(e.Data); ok && !p.decoder.Inside() {
+		p.list, p.open = append(p.list, Exchange{Name: name, Sent: e.Data, At: e.At}), true
+		return
+	}
+	for rest := e.Data; len(rest) > 0; {
+		inside := p.decoder.Inside()
+		n, ev := p.decoder.Next(rest)
+		part := rest[:n]
+		rest = rest[n:]
+		// NULs behind a packet are padding and belong to it.
+		padding := len(bytes.Trim(part, "\x00")) == 0 && n < len(e.Data)
+		if !p.open || !inside && !padding {
+			p.list, p.open = append(p.list, Exchange{At: e.At}), true
+		}
+		last := &p.list[len(p.list)-1]
+		last.Sent = append(last.Sent, part...)
+		if ev == wire.Packet {
+			if r, _ := wire.Match(p.decoder.Payload()); r != nil {
+				last.Name, last.Meaning = r.Name, r.Meaning
+			}
+		}
+	}
+}
+
+func jsonName(p []byte) (string, bool) {
+	p = bytes.TrimLeft(p, " \t\r\n")
+	if len(p) == 0 || p[0] != '{' {
+		return "", false
+	}
+	var request struct {
+		Execute string `json:"execute"`
+	}
+	if json.Unmarshal(p, &request) != nil {
+		return "", true
+	}
+	return request.Execute, true
+}
+
+// Fold is a run of exchanges of the same kind.
+type Fold struct {
+	Shown  []Exchange // those to show
+	Hidden int        // how many like the first follow that are not shown
+	Last   *Exchange  // the one behind them, to show
+}
+
+// shown is how many exchanges of a run are shown in front of those that are left out.
+const shown = 2
+
+// Folded groups exchanges; of a run of the same request the middle is left out. A list query counts as the same request
+// from its first element to its last.
+func Folded(list []Exchange) []Fold {
+	var folds []Fold
+	for i := 0; i < len(list); {
+		n := 1
+		for i+n < len(list) && same(list[i], list[i+n]) {
+			n++
+		}
+		run := list[i : i+n]
+		i += n
+		if n <= shown+2 {
+			folds = append(folds, Fold{Shown: run})
+			continue
+		}
+		folds = append(folds, Fold{Shown: run[:shown], Hidden: n - shown - 1, Last: &run[n-1]})
+	}
+	return folds
+}
+
+func same(a, b Exchange) bool {
+	return a.Name != "" && kind(a.Name) == kind(b.Name)
+}
+
+// kind is the query that the two halves of a list belong to.
+func kind(name string) string {
+	if strings.HasPrefix(name, "q") && (strings.HasSuffix(name, "f") || strings.HasSuffix(name, "c")) {
+		return name[:len(name)-1]
+	}
+	return name
+}

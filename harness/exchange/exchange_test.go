@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package exchange
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mcdtest/harness/transcript"
+)
+
+func parse(t *testing.T, text string) []transcript.Entry {
+	t.Helper()
+	entries, err := transcript.Parse(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entries
+}
+
+// names is a short form of exchanges: name, what was sent, what came.
+func names(list []Exchange) []string {
+	var s []string
+	for _, x := range list {
+		s = append(s, fmt.Sprintf("%s|%s|%s|%s%s", x.Name, transcript.Escape(x.Sent), transcript.Escape(x.Answer), x.Comment, x.Closed))
+	}
+	return s
+}
+
+func TestPair(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"acknowledgement and reply in two chunks", "> $qsystem#|\n< +\n< $qemu-system#|\n> $d0#|\n< +\n",
+			"qsystem|$qsystem#||+$qemu-system#||\nd|$d0#||+|"},
+		{"two packets in one chunk", "> $I#|$D#|\n< +\n", "I|$I#|||\nD|$D#||+|"},
+		{"padding", `> $I#|\x00{1020}` + "\n< +\n", `I|$I#|\x00{1020}|+|`},
+		{"bytes that are no packet", "> xyz\n> $q#x\n< -\n", "|xyz||\n|$q#x|-|"},
+		{"a packet in single bytes", "> $\n> I\n> #\n> |\n< +\n", "I|$I#||+|"},
+		{"the stub speaks first", "< hello\n> $I#|\n", "||hello|\nI|$I#|||"},
+		{"comment and ends", "# remark\n> $k#|\n< +\n< EOF\n> EOF\n", "|||remark\nk|$k#||+|\n|||stub\n|||client"},
+		{"JSON", `> {"arguments":{"core-uid":1},"execute":"mcd-qry-state"}` + "\n" + `< {"return":{}}\n` + "\n",
+			`mcd-qry-state|{"arguments":{"core-uid":1},"execute":"mcd-qry-state"}|{"return":{}}\n|`},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff(strings.Split(tt.want, "\n"), names(Pair(parse(t, tt.text)))); diff != "" {
+			t.Errorf("%s (- want, + got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestTimes(t *testing.T) {
+	x := Pair(parse(t, "0.000100 > $p0;15#|\n0.000150 < +\n0.000350 < $00#|\n"))
+	if len(x) != 1 || x[0].At.Microseconds() != 100 || x[0].Took.Microseconds() != 250 {
+		t.Errorf("want one exchange at 100 µs that took 250 µs, got %+v", x)
+	}
+}
+
+func TestDrawFoldsRuns(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("> $qregf0#|\n< +$1!id=0.#|\n")
+	for i := 1; i < 200; i++ {
+		fmt.Fprintf(&text, "> $qregc%d#|\n< +$%d!id=%d.#|\n", i, i+1, i)
+	}
+	text.WriteString("> $qstate0#|\n< +$state=running.#|\n")
+	got := Draw(Pair(parse(t, text.String())), 100, Paint{})
+	want := []string{
+		"─► $qregf0#|                          ◄─ +$1!id=0.#|             first register",
+		"─► $qregc1#|                          ◄─ +$2!id=1.#|             next register",
+		"   ⋮ 197 more",
+		"─► $qregc199#|                        ◄─ +$200!id=199.#|         next register",
+		"─► $qstate0#|                         ◄─ +$state=running.#|      core state",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
+}
+
+func TestDrawKeepsTheWidth(t *testing.T) {
+	long := strings.Repeat("0123456789", 50)
+	for _, text := range []string{
+		"> $m0;1;0;250#|\n< +$" + long + "#|\n",
+		"> $M0;1;0;250;" + long + "#|\n< +$success#|\n",
+		"> $M0;1;0;250;" + long + "#|\n< +$" + long + "#|\n",
+	} {
+		for _, width := range []int{70, 80, 132} {
+			line := Draw(Pair(parse(t, text)), width, Paint{})[0]
+			if n := utf8.RuneCountInString(line); n > width {
+				t.Errorf("width %d: the line has %d columns: %s", width, n, line)
+			}
+			if !strings.Contains(line, "#|") {
+				t.Errorf("width %d: the end of the packet is not shown: %s", width, line)
+			}
+		}
+		if line := Draw(Pair(parse(t, text)), 0, Paint{})[0]; !strings.Contains(line, long) {
+			t.Errorf("without a limit something was left out: %s", line)
+		}
+	}
+}
+
+func TestDrawPaints(t *testing.T) {
+	mark := func(s string) func(string) string { return func(text string) string { return s + text + s } }
+	got := Draw(Pair(parse(t, "> $I#|\n< +\n> EOF\n")), 100, Paint{mark("c"), mark("s"), mark("d")})
+	want := []string{
+		"c─► $I#|c                              s ◄─ +s                       dopen serverd",
+		"d(client closes the connection)d",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
+}
