@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"mcdtest/stub/target"
+	"mcdtest/stub/wire"
+)
+
+const (
+	// maxPending is how much output may gather while the client's pipelined requests are worked on.
+	maxPending = 64 << 10
+	// keepBuffer is the largest output buffer that is kept for the next reply.
+	keepBuffer = 256 << 10
+	// maxReason is the longest reason in an info_str: the published client has 256 bytes for it.
+	maxReason = 240
+)
+
+// session is one connection: its parser, its kept packet, the cores that its client has opened.
+type session struct {
+	*Dialect
+	conn     net.Conn
+	ctx      context.Context // of the requests
+	watchdog watchdog
+
+	decoder *wire.Decoder
+	in      [4096]byte
+
+	// out gathers what is to be sent; out[:sent] is sent already and stays for the kept packet, out[kept:], until the
+	// next packet of the client. kept is -1 if there is none.
+	out        []byte
+	sent, kept int
+
+	args      args      // of the request that is worked on
+	opened    []*tables // by core; nil if it is not open
+	queryCore int       // core of the last q…f
+	mistakes  []error   // by core: why a command without a reply did nothing
+	scratch   []byte    // bytes of a register, or of a write
+	over      bool      // the session ends after this request
+}
+
+func newSession(d *Dialect, conn net.Conn) *session {
+	return &session{
+		Dialect: d, conn: conn,
+		decoder:  wire.NewDecoder(wire.MaxPayload),
+		kept:     -1,
+		opened:   make([]*tables, len(d.info.Cores)),
+		mistakes: make([]error, len(d.info.Cores)),
+		scratch:  make([]byte, 0, wire.MaxPayload),
+	}
+}
+
+func (s *session) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	s.ctx = ctx
+	finished := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		s.watchdog.watch(s, cancel, finished)
+	}()
+	err := s.talk()
+	close(finished)
+	<-watched
+	// The watchdog ends a session by closing the connection; what talk saw then is only the consequence.
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	cancel(nil)
+	s.conn.Close()
+	if errors.Is(err, errMachineGone) {
+		return nil
+	}
+	return err
+}
+
+// talk is the loop of the session: read a chunk, answer everything in it, send what is left.
+func (s *session) talk() error {
+	for {
+		s.watchdog.enter(reading)
+		n, err := s.conn.Read(s.in[:])
+		s.watchdog.enter(acting)
+		for chunk := s.in[:n]; len(chunk) > 0; {
+			used, event := s.decoder.Next(chunk)
+			chunk = chunk[used:]
+			if err := s.handle(event); err != nil {
+				return err
+			}
+			if s.over {
+				return nil
+			}
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read from the client: %w", err)
+		}
+	}
+}
+
+func (s *session) handle(event wire.Event) error {
+	switch event {
+	case wire.NeedMore:
+		return nil
+	case wire.NackByte:
+		if s.kept < 0 {
+			return nil
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+		return s.write(s.out[s.kept:])
+	case wire.AckByte:
+		s.kept = -1
+		return nil
+	}
+	// What is left began with a '$', which discards the kept packet.
+	s.kept = -1
+	s.reuse()
+	switch event {
+	case wire.BadEnd:
+		s.out = append(s.out, wire.Nack)
+	case wire.Packet:
+		s.out = append(s.out, wire.Ack)
+		s.request(s.decoder.Payload())
+	}
+	if len(s.out)-s.sent > maxPending {
+		return s.flush()
+	}
+	return nil
+}
+
+// reuse makes room in the output buffer if everything in it is sent.
+func (s *session) reuse() {
+	if s.sent < len(s.out) {
+		return
+	}
+	s.sent = 0
+	if cap(s.out) > keepBuffer {
+		s.out = nil
+	}
+	s.out = s.out[:0]
+}
+
+// flush sends what has gathered.
+func (s *session) flush() error {
+	if s.sent == len(s.out) {
+		return nil
+	}
+	p := s.out[s.sent:]
+	s.sent = len(s.out)
+	return s.write(p)
+}
+
+func (s *session) write(p []byte) error {
+	s.watchdog.enter(writing)
+	_, err := s.conn.Write(p)
+	s.watchdog.enter(acting)
+	if err != nil {
+		return fmt.Errorf("write to the client: %w", err)
+	}
+	return nil
+}
+
+// acknowledge sends the '+' of the request before the Target is asked. If that fails the client is gone; the request is
+// carried out all the same, as it would be if the client went a moment later, and the next write ends the session.
+func (s *session) acknowledge() {
+	if err := s.flush(); err != nil {
+		s.opts.Log.Debug("the acknowledgement did not reach the client", "error", err)
+	}
+}
+
+// begin starts a reply packet, which the caller appends to out; end finishes it.
+func (s *session) begin() {
+	s.kept = len(s.out)
+	s.out = append(s.out, wire.Start)
+}
+
+func (s *session) end() { s.out = append(s.out, wire.End, wire.LastPacket) }
+
+// reply answers with a packet.
+func (s *session) reply(payload string) {
+	s.begin()
+	s.out = append(s.out, payload...)
+	s.end()
+}
+
+// refuse answers `error` to a request that has a reply.
+func (s *session) refuse(err error) {
+	s.opts.Log.Debug("request refused", "error", err)
+	s.reply(wire.Failure)
+}
+
+// status answers `success` or `error`.
+func (s *session) status(err error) {
+	if err != nil {
+		s.refuse(err)
+		return
+	}
+	s.reply(wire.Success)
+}
+
+// noCore is for mistakes that have no core whose qstate could tell of them.
+const noCore = -2
+
+// mistake notes why a command without a reply did nothing, for the core's next qstate; every core's for target.AllCores,
+// and in any case in the log.
+func (s *session) mistake(core int, err error) {
+	if err == nil {
+		return
+	}
+	s.opts.Log.Warn("command refused", "error", err)
+	for i := range s.mistakes {
+		if core == target.AllCores || core == i {
+			s.mistakes[i] = err
+		}
+	}
+}
+
+// core checks a core number.
+func (s *session) core(n uint64) (int, error) {
+	if n >= uint64(len(s.opened)) {
+		return 0, fmt.Errorf("core %d: %w", n, target.ErrNoCore)
+	}
+	return int(n), nil
+}
+
+// openCore checks the number of a core that must be open, and returns its tables.
+func (s *session) openCore(n uint64) (int, *tables, error) {
+	core, err := s.core(n)
+	if err != nil {
+		return 0, nil, err
+	}
+	if s.opened[core] == nil {
+		return 0, nil, fmt.Errorf("core %d: %w", n, errNotOpen)
+	}
+	return core, s.opened[core], nil
+}
+
+var (
+	errNotOpen = errors.New("the core is not open")
+	errGlobal  = errors.New("global is neither 0 nor 1")
+	errHandle  = errors.New("no such element of the list")
+	errData    = errors.New("the data are not what the byte count says, in hex digits")
+	errTooMuch = errors.New("more bytes than one reply may have")
+	errNoKill  = errors.New("ending the machine is switched off")
+)
