@@ -10,7 +10,7 @@ import (
 )
 
 // maxList bounds a list, so that a stub whose handles go round in a circle is found out.
-const maxList = 100_000
+const maxList = 10_000
 
 // Element is one element of a list as it was sent.
 type Element struct {

@@ -108,7 +108,7 @@ func TestReasons(t *testing.T) {
 		{"timed out, nothing seen", func(t *testing.T) error {
 			c, _ := silent(t, short)
 			return c.ExpectAck(bounded(t))
-		}, ErrTimeout, []string{"waiting for +: timed out after 1", "nothing had been received"}},
+		}, ErrTimeout, []string{"waiting for +: timed out after ", "nothing had been received"}},
 		{"timed out in a packet", func(t *testing.T) error {
 			c, server := silent(t, short)
 			send(t, server, "+$abc")
@@ -131,7 +131,7 @@ func TestReasons(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 			defer cancel()
 			return c.ExpectAck(ctx)
-		}, context.DeadlineExceeded, []string{"context deadline exceeded after 1"}},
+		}, context.DeadlineExceeded, []string{"context deadline exceeded after "}},
 		{"context cancelled before", func(t *testing.T) error {
 			c, _ := silent(t, Options{})
 			return c.ExpectAck(cancelled)
