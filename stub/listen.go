@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// maxSocketPath is the longest path of a unix socket.
+const maxSocketPath = 107
+
+// Listen listens on HOST:PORT, or on a unix socket for unix:PATH. The socket's file has mode 0600 and is removed when the listener is
+// closed; one that a server left behind which was killed is replaced. MCD has no authentication and no encryption, so an address that
+// is not loopback is warned of in log, which may be nil.
+func Listen(addr string, log *slog.Logger) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		return listenUnix(path)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		hint := "give HOST:PORT or unix:PATH"
+		switch {
+		case errors.Is(err, syscall.EADDRINUSE):
+			hint = "another program listens there; end it, or choose another port, or port 0 for any that is free"
+		case errors.Is(err, syscall.EACCES):
+			hint = "ports below 1024 belong to root; choose another one"
+		case errors.Is(err, syscall.EADDRNOTAVAIL):
+			hint = "this machine does not have that address; 127.0.0.1 always works"
+		}
+		return nil, fmt.Errorf("listen on %s: %w (%s)", addr, err, hint)
+	}
+	if tcp, ok := l.Addr().(*net.TCPAddr); log != nil && (!ok || !tcp.IP.IsLoopback()) {
+		log.Warn("MCD has no authentication and no encryption: whoever reaches this address controls the machine", "address", l.Addr())
+	}
+	return l, nil
+}
+
+func listenUnix(path string) (net.Listener, error) {
+	refuse := func(err error, hint string) error {
+		return fmt.Errorf("listen on unix:%s: %w (%s)", path, err, hint)
+	}
+	switch {
+	case path == "":
+		return nil, refuse(errors.New("no path"), "give unix:PATH")
+	case len(path) > maxSocketPath:
+		return nil, refuse(fmt.Errorf("the path has %d bytes, and that of a socket at most %d", len(path), maxSocketPath),
+			"choose a shorter one, say in /tmp")
+	}
+	name := path
+	if name[0] == '@' { // what package net takes for a name without a file, and so without a mode
+		name = "./" + name
+	}
+	// The file gets its mode from the socket, so it is never open to others, not even for a moment.
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var mode error
+		err := raw.Control(func(fd uintptr) { mode = syscall.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, mode)
+	}}
+	l, err := config.Listen(context.Background(), "unix", name)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if err := removeStale(name); err != nil {
+			return nil, refuse(err, "end it, remove the file, or choose another path")
+		}
+		l, err = config.Listen(context.Background(), "unix", name)
+	}
+	if err != nil {
+		return nil, refuse(err, "the folder must exist and be writable")
+	}
+	// Where the system does not take the mode over.
+	if err := os.Chmod(name, 0o600); err != nil {
+		l.Close()
+		return nil, refuse(err, "choose a folder that has modes")
+	}
+	return l, nil
+}
+
+// removeStale removes the file of a socket that nobody listens on. To connect is the only way to know.
+func removeStale(name string) error {
+	info, err := os.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return errors.New("there is a file that is no socket")
+	}
+	conn, err := net.Dial("unix", name)
+	if err == nil {
+		conn.Close()
+		return errors.New("another program listens there")
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("another program may listen there: %w", err)
+	}
+	return os.Remove(name)
+}
