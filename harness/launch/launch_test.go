@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"mcdtest/harness/launch"
 	"mcdtest/stub/qmp"
@@ -353,28 +355,44 @@ func TestStop(t *testing.T) {
 // greet is what a shell that plays QEMU says to the launcher.
 const greet = `printf '{"QMP": {"version": {}}}' >&3; read caps <&3; printf '{"return": {}, "id": 1}' >&3; `
 
-// The parent-death signal is bound to the thread that forked. A thread that ends for other reasons must not be it.
+// The parent-death signal is bound to the thread that forked. The caller's thread, which may end, must not be that one.
 func TestCallersThreadEnds(t *testing.T) {
-	var p *launch.Process
-	var err error
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		p, err = launch.Start(t.Context(), launch.Spec{Path: qemuPath(t), Args: noMachine, Monitors: 1})
-	}()
-	<-ended
-	if err != nil {
-		t.Fatal(err)
+	type started struct {
+		p   *launch.Process
+		err error
+		tid int
 	}
-	defer p.Kill()
-	for range 20 {
-		if err := p.Monitors()[0].Execute(t.Context(), "query-status", nil, nil); err != nil {
-			t.Fatalf("%v; %v", err, p.Exit())
+	result := make(chan started)
+	var call func()
+	call = func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		tid := unix.Gettid()
+		if tid == os.Getpid() { // the one thread that Go does not end
+			go call() // on another thread, as this one is taken
+			<-t.Context().Done()
+			return
 		}
+		p, err := launch.Start(t.Context(), launch.Spec{Path: qemuPath(t), Args: noMachine, Monitors: 1})
+		result <- started{p, err, tid}
 	}
-	if err := p.Stop(t.Context()); err != nil {
-		t.Error(err)
+	go call()
+	s := <-result
+	if s.err != nil {
+		t.Fatal(s.err)
+	}
+	defer s.p.Kill()
+	thread := fmt.Sprintf("/proc/self/task/%d", s.tid)
+	for deadline := time.Now().Add(5 * time.Second); ; {
+		if _, err := os.Stat(thread); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the caller's thread, %s, has not ended in 5 s", thread)
+		}
+		runtime.Gosched()
+	}
+	if err := s.p.Stop(t.Context()); err != nil || s.p.Exit().Signal != "" {
+		t.Errorf("after the end of the caller's thread: %v; %v", err, s.p.Exit())
 	}
 }
 
@@ -423,5 +441,30 @@ func TestStderrIsBounded(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"ERROR: the first"}, p.Complaints()); diff != "" {
 		t.Errorf("complaints (-want +got):\n%s", diff)
+	}
+}
+
+func TestNoDescriptorIsLeft(t *testing.T) {
+	count := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collected file is closed
+	all := launch.Spec{Path: qemuPath(t), Args: virt, Monitors: 3, GDB: true, QTest: true}
+	bad, none := all, all
+	bad.Args = []string{"-M", "nonsense"}
+	none.Path = "/bin/no-such-qemu"
+	start(t, all).Kill() // for what the runtime opens once
+	before := count()
+	for _, s := range []launch.Spec{all, bad, none} {
+		if p, err := launch.Start(t.Context(), s); err == nil {
+			p.Kill()
+		}
+		if after := count(); after != before {
+			t.Errorf("%s %q: %d descriptors before, %d afterwards", s.Path, s.Args, before, after)
+		}
 	}
 }
