@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"mcdtest/stub/target"
+)
+
+// description is what target.xml and its parts say of one core type.
+type description struct {
+	groups    []target.RegisterGroup
+	registers []target.Register
+}
+
+// parseDescription reads target.xml, whose includes are read through fetch. Registers are numbered in document order
+// unless regnum says otherwise, across features, as GDB does it. QEMU's files use an undeclared xi: prefix and have
+// comments that hold <reg> elements, so a real XML reader is needed, and one that is not strict.
+func parseDescription(fetch func(annex string) ([]byte, error)) (*description, error) {
+	d := &description{}
+	next := 0
+	if err := d.parse("target.xml", fetch, &next, 0); err != nil {
+		return nil, err
+	}
+	if len(d.registers) == 0 {
+		return nil, errors.New("the target description lists no registers")
+	}
+	return d, nil
+}
+
+func (d *description) parse(annex string, fetch func(string) ([]byte, error), next *int, depth int) error {
+	if depth > 4 {
+		return fmt.Errorf("target description: %s is included too deeply", annex)
+	}
+	text, err := fetch(annex)
+	if err != nil {
+		return fmt.Errorf("target description %s: %w", annex, err)
+	}
+	dec := xml.NewDecoder(bytes.NewReader(text))
+	dec.Strict = false
+	for {
+		tok, err := dec.Token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("target description %s: %w", annex, err)
+		}
+		el, ok := tok.(xml.StartElement)
+		if !ok {
+			continue
+		}
+		attr := func(name string) string {
+			for _, a := range el.Attr {
+				if a.Name.Local == name {
+					return a.Value
+				}
+			}
+			return ""
+		}
+		switch el.Name.Local {
+		case "include":
+			if err := d.parse(attr("href"), fetch, next, depth+1); err != nil {
+				return err
+			}
+		case "feature":
+			d.groups = append(d.groups, target.RegisterGroup{Name: attr("name")})
+		case "reg":
+			if len(d.groups) == 0 {
+				d.groups = append(d.groups, target.RegisterGroup{Name: strings.TrimSuffix(annex, ".xml")})
+			}
+			bits, err := strconv.Atoi(attr("bitsize"))
+			if err != nil || bits <= 0 {
+				return fmt.Errorf("target description %s: register %q has bitsize %q", annex, attr("name"), attr("bitsize"))
+			}
+			if s := attr("regnum"); s != "" {
+				if *next, err = strconv.Atoi(s); err != nil {
+					return fmt.Errorf("target description %s: register %q has regnum %q", annex, attr("name"), s)
+				}
+			}
+			d.registers = append(d.registers, target.Register{
+				Number: *next, Name: attr("name"), Bits: bits, Group: len(d.groups) - 1,
+			})
+			*next++
+		}
+	}
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	goqmp "github.com/digitalocean/go-qemu/qmp"
+
+	"mcdtest/stub/target"
+)
+
+// watch takes in QMP's events until the monitor ends. Every STOP and RESUME that this package has caused is counted
+// beforehand, so what is left over is the doing of somebody else, or a trigger.
+func (t *Target) watch(events <-chan goqmp.Event) {
+	for ev := range events {
+		var err error
+		switch ev.Event {
+		case "STOP":
+			err = t.onStop()
+		case "RESUME":
+			err = t.onResume()
+		case "RESET":
+			t.onReset()
+		}
+		if err != nil {
+			t.log.Warn("event could not be taken in", "event", ev.Event, "error", err)
+		}
+	}
+	err := t.mon.Err()
+	if err == nil {
+		err = errors.New("the QMP connection was closed")
+	}
+	t.end(err)
+}
+
+// onStop takes in that the VM stands.
+func (t *Target) onStop() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ownStops > 0 {
+		t.ownStops--
+		return nil
+	}
+	if !t.vmRunning {
+		return nil
+	}
+	// The stub writes its stop reply before QMP sends the event, if it sends one at all.
+	if reply, err := t.gdb.WaitStop(lateReply); err == nil {
+		return t.takeStop(func() error { return t.absorb(reply, false) })
+	} else if t.gdb.Err() != nil {
+		return t.wireError(err)
+	}
+	status, err := t.status()
+	if err != nil {
+		return err
+	}
+	if status == "running" {
+		return nil // a `cont` of a running VM sends STOP and RESUME, and nothing has happened
+	}
+	return t.takeStop(func() error { return t.absorbStatus(status) })
+}
+
+// takeStop takes in a stop and lets the cores go on that are still meant to run.
+func (t *Target) takeStop(absorb func() error) error {
+	if err := absorb(); err != nil {
+		return err
+	}
+	return t.resume()
+}
+
+func (t *Target) status() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	status, err := t.runStatus(ctx)
+	if err != nil {
+		return "", fmt.Errorf("ask QMP for the run state: %w", err)
+	}
+	return status, nil
+}
+
+// onResume takes in that the VM runs.
+func (t *Target) onResume() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ownResumes > 0 {
+		t.ownResumes--
+		return nil
+	}
+	if t.vmRunning {
+		return nil
+	}
+	// Somebody else's `cont`: it lets every core run.
+	t.vmRunning, t.foreign = true, true
+	for i := range t.want {
+		t.want[i] = true
+	}
+	return t.publishRunning()
+}
+
+// onReset takes in a reset that somebody else has made while some cores were held: QEMU lets all run then.
+func (t *Target) onReset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ownResets > 0 {
+		t.ownResets--
+		return
+	}
+	if !t.vmRunning || t.allRun(target.AllCores, true) {
+		return
+	}
+	for i := range t.want {
+		t.want[i] = true
+	}
+	_ = t.publishRunning()
+}

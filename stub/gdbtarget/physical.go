@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"mcdtest/stub/rsp"
+	"mcdtest/stub/target"
+)
+
+// extent is a run of physical memory that a logical range stands for.
+type extent struct {
+	addr uint64
+	n    int
+}
+
+var gpaLine = regexp.MustCompile(`gpa: 0x([0-9a-fA-F]+)`)
+
+// translate turns a logical range into physical runs, as the core translates at this moment. It works while the core
+// runs. Without translation the monitor answers the address itself, also where nothing is mapped.
+func (t *Target) translate(ctx context.Context, core int, addr uint64, n int) ([]extent, error) {
+	var list []extent
+	for n > 0 {
+		m := min(n, int(page-addr%page))
+		text, err := t.hmp(ctx, core, fmt.Sprintf("gva2gpa %#x", addr))
+		if err != nil {
+			return nil, err
+		}
+		match := gpaLine.FindStringSubmatch(text)
+		if match == nil {
+			return nil, fmt.Errorf("%w: the monitor says %.60q of %#x", target.ErrUnmapped, text, addr)
+		}
+		phys, err := strconv.ParseUint(match[1], 16, 64)
+		if err != nil {
+			return nil, err
+		}
+		if last := len(list) - 1; last >= 0 && list[last].addr+uint64(list[last].n) == phys {
+			list[last].n += m
+		} else {
+			list = append(list, extent{phys, m})
+		}
+		addr, n = addr+uint64(m), n-m
+	}
+	return list, nil
+}
+
+// accessLive reaches logical memory without stopping the VM.
+func (t *Target) accessLive(ctx context.Context, core int, addr uint64, p []byte, write bool) error {
+	phys, err := t.translate(ctx, core, addr, len(p))
+	if err != nil {
+		return err
+	}
+	// All of the range is checked before any of it is touched.
+	for _, e := range phys {
+		view, err := t.systemView(ctx, e.addr, e.n)
+		if err != nil {
+			return err
+		}
+		if mapped, _ := view.covers(e.addr, e.n); !mapped {
+			if len(t.info.Cores[core].AddressSpaces) > 1 {
+				// It may be memory of the secure world, which only the gdbstub reaches.
+				return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
+			}
+			return fmt.Errorf("%w: physical address %#x", target.ErrUnmapped, e.addr)
+		}
+	}
+	for _, e := range phys {
+		if err := t.accessPhysical(ctx, e.addr, p[:e.n], write); err != nil {
+			return err
+		}
+		p = p[e.n:]
+	}
+	return nil
+}
+
+// systemView is the view of the first CPU's memory. The memory tree is read again if the known one lacks the range:
+// devices move, RAM hardly ever goes.
+func (t *Target) systemView(ctx context.Context, addr uint64, n int) (*flatView, error) {
+	view := findView(t.views, t.info.Cores[0].AddressSpaces[0].Name)
+	if mapped, _ := view.covers(addr, n); mapped {
+		return view, nil
+	}
+	text, err := t.hmp(ctx, -1, "info mtree -f")
+	if err != nil {
+		return nil, err
+	}
+	t.views = parseMtree(text)
+	return findView(t.views, t.info.Cores[0].AddressSpaces[0].Name), nil
+}
+
+func findView(views []addressSpaceView, name string) *flatView {
+	for _, v := range views {
+		if v.name == name {
+			return v.view
+		}
+	}
+	return nil
+}
+
+// accessPhysical reaches the bus. What is mapped is asked of the memory tree, since neither qtest nor the gdbstub (7.2
+// and 10.0) tells of a hole.
+func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, write bool) error {
+	view, err := t.systemView(ctx, addr, len(p))
+	if err != nil {
+		return err
+	}
+	mapped, hasDevice := view.covers(addr, len(p))
+	if !mapped {
+		return fmt.Errorf("%w: the memory tree has a hole", target.ErrUnmapped)
+	}
+	if !write {
+		return t.busRead(ctx, addr, p)
+	}
+	var old []byte
+	if !hasDevice && (addr/page != (addr+uint64(len(p)-1))/page) {
+		old = make([]byte, len(p))
+		if err := t.busRead(ctx, addr, old); err != nil {
+			return err
+		}
+	}
+	if err := t.busWrite(ctx, addr, p); err != nil {
+		return err
+	}
+	if hasDevice { // a device's register need not read back as it was written
+		return nil
+	}
+	back := t.scratch(len(p))
+	if err := t.busRead(ctx, addr, back); err != nil {
+		return err
+	}
+	if !bytes.Equal(back, p) && !t.vmRunning { // a running core may have written there meanwhile
+		if old != nil {
+			if err := t.busWrite(ctx, addr, old); err != nil {
+				return fmt.Errorf("%w; and putting back what was there failed: %w", target.ErrNotTaken, err)
+			}
+		}
+		return target.ErrNotTaken
+	}
+	return nil
+}
+
+func (t *Target) busRead(ctx context.Context, addr uint64, p []byte) error {
+	if t.qt != nil {
+		return t.qt.Read(ctx, addr, p)
+	}
+	return t.paused(func() error {
+		return t.physicalMode(func() error { return t.gdbRead(0, addr, p) })
+	})
+}
+
+func (t *Target) busWrite(ctx context.Context, addr uint64, p []byte) error {
+	if t.qt != nil {
+		return t.qt.Write(ctx, addr, p)
+	}
+	return t.paused(func() error {
+		return t.physicalMode(func() error { return t.gdbPoke(0, addr, p, make([]byte, len(p))) })
+	})
+}
+
+// physicalMode runs f while the gdbstub's memory packets go to the bus. The mode outlives connections, so it is left
+// in any case.
+func (t *Target) physicalMode(f func() error) error {
+	set := func(on string) error {
+		reply, err := t.gdb.Exchange("Qqemu.PhyMemMode:" + on)
+		if err != nil {
+			var refused *rsp.ReplyError
+			if !errors.As(err, &refused) {
+				return t.wireError(err)
+			}
+			return fmt.Errorf("%w: %w", target.ErrUnsupported, err)
+		}
+		if len(reply) == 0 {
+			return fmt.Errorf("%w: this gdbstub has no physical memory mode", target.ErrUnsupported)
+		}
+		return nil
+	}
+	if err := set("1"); err != nil {
+		return err
+	}
+	err := f()
+	if offErr := set("0"); offErr != nil {
+		return offErr
+	}
+	return err
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"mcdtest/stub/rsp"
+	"mcdtest/stub/target"
+)
+
+// ReadRegister implements target.Target. A running core is paused for it, so that the value is a true one.
+func (t *Target) ReadRegister(ctx context.Context, core, number int, p []byte) ([]byte, error) {
+	reg, err := t.register(core, number)
+	if err != nil {
+		return p, target.Errorf(err, "read register %d of core %d", number, core)
+	}
+	if err := t.lock(ctx); err != nil {
+		return p, target.Errorf(err, "read register %s of core %d", reg.Name, core)
+	}
+	defer t.mu.Unlock()
+	if !t.vmRunning { // the common case, without a closure
+		p, err = t.readRegister(core, reg, p)
+	} else {
+		err = t.paused(func() error {
+			p, err = t.readRegister(core, reg, p)
+			return err
+		})
+	}
+	if err != nil {
+		return p, target.Errorf(err, "read register %s of core %d", reg.Name, core)
+	}
+	return p, nil
+}
+
+// WriteRegister implements target.Target. The register is read before and after: the gdbstub acknowledges writes that
+// the CPU ignores, and a write that took only in part is taken back.
+func (t *Target) WriteRegister(ctx context.Context, core, number int, p []byte) error {
+	reg, err := t.register(core, number)
+	if err == nil && len(p) != reg.Bytes() {
+		err = fmt.Errorf("%w: %s has %d, not %d", target.ErrSize, reg.Name, reg.Bytes(), len(p))
+	}
+	if err != nil {
+		return target.Errorf(err, "write register %d of core %d", number, core)
+	}
+	if err := t.lock(ctx); err != nil {
+		return target.Errorf(err, "write register %s of core %d", reg.Name, core)
+	}
+	defer t.mu.Unlock()
+	if err := t.paused(func() error { return t.writeRegister(core, reg, p) }); err != nil {
+		return target.Errorf(err, "write register %s of core %d", reg.Name, core)
+	}
+	return nil
+}
+
+func (t *Target) register(core, number int) (target.Register, error) {
+	if err := t.checkCore(core); err != nil {
+		return target.Register{}, err
+	}
+	reg, ok := t.info.Cores[core].Register(number)
+	if !ok {
+		return target.Register{}, target.ErrNoRegister
+	}
+	return reg, nil
+}
+
+// queueSelect makes the next register and memory packets speak of a core. It reports whether a reply is due for it.
+func (t *Target) queueSelect(core int) bool {
+	if t.selected == core {
+		return false
+	}
+	t.gdb.Queue("Hg" + t.threads[core])
+	t.selected = core
+	return true
+}
+
+// receiveSelect reads the reply to queueSelect's packet.
+func (t *Target) receiveSelect(due bool) error {
+	if !due {
+		return nil
+	}
+	reply, err := t.gdb.Receive(rsp.Timeout)
+	if err == nil && !bytes.Equal(reply, []byte("OK")) {
+		err = fmt.Errorf("gdbstub answers %q to Hg", reply)
+	}
+	if err != nil {
+		t.selected = -1
+	}
+	return err
+}
+
+// readRegister reads a register while the VM stands.
+func (t *Target) readRegister(core int, reg target.Register, p []byte) ([]byte, error) {
+	due := t.queueSelect(core)
+	t.gdb.QueueRegister(reg.Number, nil)
+	if err := t.gdb.Flush(); err != nil {
+		return p, t.wireError(err)
+	}
+	selectErr := t.receiveSelect(due)
+	out, err := t.receiveRegister(reg, p)
+	if selectErr != nil {
+		err = selectErr
+	}
+	return out, t.wireError(err)
+}
+
+func (t *Target) receiveRegister(reg target.Register, p []byte) ([]byte, error) {
+	reply, err := t.gdb.Receive(rsp.Timeout)
+	if err != nil {
+		return p, err
+	}
+	if len(reply) != 2*reg.Bytes() {
+		return p, fmt.Errorf("%w: gdbstub answers %.40q", target.ErrUnreachable, reply)
+	}
+	out, err := hex.AppendDecode(p, reply)
+	if err != nil {
+		return p, fmt.Errorf("gdbstub answers %.40q: %w", reply, err)
+	}
+	return out, nil
+}
+
+func (t *Target) writeRegister(core int, reg target.Register, p []byte) error {
+	due := t.queueSelect(core)
+	t.gdb.QueueRegister(reg.Number, nil)
+	t.gdb.QueueRegister(reg.Number, p)
+	t.gdb.QueueRegister(reg.Number, nil)
+	if err := t.gdb.Flush(); err != nil {
+		return t.wireError(err)
+	}
+	selectErr := t.receiveSelect(due)
+	old, oldErr := t.receiveRegister(reg, nil)
+	reply, err := t.gdb.Receive(rsp.Timeout)
+	refused := err == nil && !bytes.Equal(reply, []byte("OK"))
+	if err != nil {
+		return t.wireError(err)
+	}
+	now, nowErr := t.receiveRegister(reg, nil)
+	for _, err := range []error{selectErr, oldErr, nowErr} {
+		if err != nil {
+			return t.wireError(err)
+		}
+	}
+	if refused {
+		return fmt.Errorf("%w: gdbstub refuses it", target.ErrNotTaken)
+	}
+	if bytes.Equal(now, p) {
+		return nil
+	}
+	if !bytes.Equal(now, old) { // it took in part: take it back
+		t.gdb.QueueRegister(reg.Number, old)
+		if err := t.gdb.Flush(); err != nil {
+			return t.wireError(err)
+		}
+		if _, err := t.gdb.Receive(rsp.Timeout); err != nil {
+			return t.wireError(err)
+		}
+	}
+	return fmt.Errorf("%w: %x was written, %x is read back", target.ErrNotTaken, p, now)
+}
+
+// pcNames are what target descriptions call the program counter.
+var pcNames = []string{"pc", "rip", "eip", "pswa"}
+
+// pc reads the program counter of a core while the VM stands.
+func (t *Target) pc(core int) (uint64, error) {
+	for _, name := range pcNames {
+		if v, ok, err := t.namedRegister(core, name); ok || err != nil {
+			return v, err
+		}
+	}
+	return 0, fmt.Errorf("%w: none of core %d is called %v", target.ErrNoRegister, core, pcNames)
+}
+
+// namedRegister reads a register of at most 64 bits by its name, if the core has it.
+func (t *Target) namedRegister(core int, name string) (value uint64, ok bool, err error) {
+	for _, reg := range t.info.Cores[core].Registers {
+		if reg.Name != name || reg.Bits > 64 {
+			continue
+		}
+		p, err := t.readRegister(core, reg, nil)
+		if err != nil {
+			return 0, false, err
+		}
+		var wide [8]byte
+		if t.info.BigEndian {
+			copy(wide[8-len(p):], p)
+			return binary.BigEndian.Uint64(wide[:]), true, nil
+		}
+		copy(wide[:], p)
+		return binary.LittleEndian.Uint64(wide[:]), true, nil
+	}
+	return 0, false, nil
+}

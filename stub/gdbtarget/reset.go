@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"mcdtest/stub/target"
+)
+
+// Reset implements target.Resetter. The VM is paused for it, since QEMU lets every core run after the reset of a
+// running machine, also those that were held.
+func (t *Target) Reset(ctx context.Context, class int, halt bool) error {
+	if !slices.ContainsFunc(t.info.ResetClasses, func(c target.ResetClass) bool { return c.ID == class }) {
+		return target.Errorf(fmt.Errorf("%w: %d", target.ErrNoResetClass, class), "reset")
+	}
+	if err := t.lock(ctx); err != nil {
+		return target.Errorf(err, "reset")
+	}
+	defer t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	err := t.paused(func() error {
+		events, err := t.mon.Events(ctx)
+		if err != nil {
+			return err
+		}
+		t.ownResets++
+		if err := t.mon.Execute(ctx, "system_reset", nil, nil); err != nil {
+			t.ownResets--
+			return err
+		}
+		for ev := range events {
+			if ev.Event == "RESET" {
+				if halt {
+					for i, run := range t.want {
+						if run {
+							t.stopped(i, target.CauseStop, target.Trigger{})
+						}
+					}
+				}
+				return nil
+			}
+		}
+		t.ownResets--
+		return fmt.Errorf("QMP took system_reset, but no RESET event came within %v", stopTimeout)
+	})
+	if err != nil {
+		return target.Errorf(err, "reset the machine")
+	}
+	return nil
+}
+
+// Kill implements target.Killer.
+func (t *Target) Kill(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	// QEMU may be gone before its answer is read.
+	err := t.mon.Execute(ctx, "quit", nil, nil)
+	select {
+	case <-t.done:
+		return nil
+	case <-ctx.Done():
+		return target.Errorf(fmt.Errorf("it still runs after QMP quit: %v", err), "end QEMU")
+	}
+}

@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mcdtest/stub/rsp"
+	"mcdtest/stub/target"
+)
+
+// Limits of waits.
+const (
+	// stopTimeout bounds the wait for a VM to stop after an interrupt.
+	stopTimeout = 5 * time.Second
+	// askAfter is when a VM that has not answered an interrupt is asked for its run state: it may have been stopped by
+	// somebody else a moment before, and then no answer comes.
+	askAfter = 50 * time.Millisecond
+	// stepTimeout bounds a single step. A core that waits for an interrupt, or is powered off, does not step.
+	stepTimeout = 500 * time.Millisecond
+	// lateReply is how long a stop reply may follow the QMP event of its stop; the stub writes it first.
+	lateReply = 2 * time.Millisecond
+)
+
+// Go implements target.Target.
+func (t *Target) Go(ctx context.Context, core int) error {
+	return t.control(ctx, "go", core, func() error {
+		changed := false
+		for i := range t.want {
+			if (core == target.AllCores || i == core) && !t.want[i] {
+				t.want[i], changed = true, true
+			}
+		}
+		if !changed {
+			return nil
+		}
+		return t.publishRunning()
+	})
+}
+
+// Stop implements target.Target.
+func (t *Target) Stop(ctx context.Context, core int) error {
+	return t.control(ctx, "stop", core, func() error {
+		for i := range t.want {
+			if (core == target.AllCores || i == core) && t.want[i] {
+				t.stopped(i, target.CauseStop, target.Trigger{})
+			}
+		}
+		return nil
+	})
+}
+
+// Step implements target.Target.
+func (t *Target) Step(ctx context.Context, core int) error {
+	return t.control(ctx, "step", core, func() error {
+		stepped := false
+		for i := range t.want {
+			if (core != target.AllCores && i != core) || t.want[i] {
+				continue
+			}
+			if err := t.step(i); err != nil {
+				return err
+			}
+			stepped = true
+		}
+		if !stepped {
+			return target.ErrRunning
+		}
+		return nil
+	})
+}
+
+// control runs a change of the run state while the VM is paused and lets it go on as wanted afterwards.
+func (t *Target) control(ctx context.Context, what string, core int, change func() error) error {
+	if core != target.AllCores {
+		if err := t.checkCore(core); err != nil {
+			return target.Errorf(err, "%s", what)
+		}
+	}
+	if err := t.lock(ctx); err != nil {
+		return target.Errorf(err, "%s", what)
+	}
+	defer t.mu.Unlock()
+	// Nothing to change means nothing to disturb.
+	if (what == "go" && t.allRun(core, true)) || (what == "stop" && t.allRun(core, false)) {
+		return nil
+	}
+	if what == "step" && t.allRun(core, true) {
+		return target.Errorf(target.ErrRunning, "step")
+	}
+	err := t.paused(change)
+	if err != nil {
+		if core == target.AllCores {
+			return target.Errorf(err, "%s all cores", what)
+		}
+		return target.Errorf(err, "%s core %d", what, core)
+	}
+	return nil
+}
+
+// allRun reports whether the core, or all, are meant to run, or none are, as asked.
+func (t *Target) allRun(core int, run bool) bool {
+	if core != target.AllCores {
+		return t.want[core] == run
+	}
+	return !slices.Contains(t.want, !run)
+}
+
+// paused runs f while the VM stands, and lets the cores that are meant to run go on afterwards.
+func (t *Target) paused(f func() error) error {
+	if err := t.pause(); err != nil {
+		return err
+	}
+	err := f()
+	if resumeErr := t.resume(); err == nil {
+		err = resumeErr
+	}
+	return err
+}
+
+// pause stops the VM if it runs. A trigger that is hit in that moment counts.
+func (t *Target) pause() error {
+	if !t.vmRunning {
+		return nil
+	}
+	if err := t.gdb.Interrupt(); err != nil {
+		return t.wireError(err)
+	}
+	deadline := time.Now().Add(stopTimeout)
+	for {
+		reply, err := t.gdb.WaitStop(askAfter)
+		if err == nil {
+			t.ownStops++
+			return t.absorb(reply, true)
+		}
+		if !errors.Is(err, rsp.ErrTimeout) {
+			return t.wireError(err)
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		status, err := t.runStatus(ctx)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("the VM does not stop: no answer to an interrupt, and QMP says %w", err)
+		}
+		if status != "running" {
+			// The stop reply is written before the run state changes, so it is there by now, if one comes at all: a
+			// stop by somebody else, after a resume by somebody else, has none.
+			t.ownStops++
+			if reply, err := t.gdb.WaitStop(lateReply); err == nil {
+				return t.absorb(reply, true)
+			} else if !errors.Is(err, rsp.ErrTimeout) {
+				return t.wireError(err)
+			}
+			t.vmRunning = false
+			return t.absorbStatus(status)
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the VM does not stop: it still runs %v after an interrupt", stopTimeout)
+		}
+	}
+}
+
+// resume lets the VM run if a core is meant to.
+func (t *Target) resume() error {
+	if t.vmRunning || !slices.Contains(t.want, true) {
+		return nil
+	}
+	command := "vCont;c"
+	if slices.Contains(t.want, false) {
+		var b strings.Builder
+		b.WriteString("vCont")
+		for i, run := range t.want {
+			if run {
+				b.WriteString(";c:")
+				b.WriteString(t.threads[i])
+			}
+		}
+		command = b.String()
+	}
+	t.ownResumes++
+	if err := t.gdb.Resume(command); err != nil {
+		return fmt.Errorf("resume the VM: %w", t.wireError(err))
+	}
+	t.vmRunning = true
+	t.foreign = false
+	return nil
+}
+
+// step executes one instruction of a core while the VM stands.
+func (t *Target) step(core int) error {
+	reply, err := t.stepOnce(core)
+	if err != nil {
+		return err
+	}
+	stop := parseStop(reply)
+	if stop.kind.Valid() {
+		return t.hit(core, stop, target.CauseStep)
+	}
+	t.stopped(core, target.CauseStep, target.Trigger{})
+	return nil
+}
+
+// stepOnce lets the gdbstub execute one instruction of one core and returns its stop reply.
+func (t *Target) stepOnce(core int) ([]byte, error) {
+	t.ownResumes++
+	if err := t.gdb.Resume("vCont;s:" + t.threads[core]); err != nil {
+		return nil, t.wireError(err)
+	}
+	reply, err := t.gdb.WaitStop(stepTimeout)
+	if err == nil {
+		t.ownStops++
+		return reply, nil
+	}
+	if !errors.Is(err, rsp.ErrTimeout) {
+		return nil, t.wireError(err)
+	}
+	if err := t.gdb.Interrupt(); err != nil {
+		return nil, t.wireError(err)
+	}
+	reply, err = t.gdb.WaitStop(stopTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("a step did not end and the VM does not stop: %w", t.wireError(err))
+	}
+	t.ownStops++
+	if !parseStop(reply).trap {
+		return nil, fmt.Errorf("%w: core %d executed nothing for %v; it is powered off or waits for an interrupt",
+			target.ErrUnreachable, core, stepTimeout)
+	}
+	return reply, nil
+}
+
+// stopReply is a parsed T packet.
+type stopReply struct {
+	trap   bool   // SIGTRAP: breakpoint, watchpoint or step
+	signal uint8  // as sent
+	thread string // "" if none is named
+	kind   target.TriggerType
+	addr   uint64 // of the watchpoint
+}
+
+// parseStop reads "T05thread:p01.01;watch:40210000;".
+func parseStop(reply []byte) stopReply {
+	var s stopReply
+	text := string(reply)
+	if len(text) < 3 || (text[0] != 'T' && text[0] != 'S') {
+		return s
+	}
+	fmt.Sscanf(text[1:3], "%x", &s.signal)
+	s.trap = s.signal == 5
+	for _, f := range strings.Split(text[3:], ";") {
+		key, value, _ := strings.Cut(f, ":")
+		switch key {
+		case "thread":
+			s.thread = value
+		case "watch":
+			s.kind = target.Write
+		case "rwatch":
+			s.kind = target.Read
+		case "awatch":
+			s.kind = target.Access
+		default:
+			continue
+		}
+		if key != "thread" {
+			fmt.Sscanf(value, "%x", &s.addr)
+		}
+	}
+	return s
+}
+
+// threadCore finds the core of a thread id; ids differ in zero padding ("p01.01").
+func (t *Target) threadCore(id string) int {
+	for i, th := range t.threads {
+		if sameThread(th, id) {
+			return i
+		}
+	}
+	return 0
+}
+
+func sameThread(a, b string) bool {
+	norm := func(s string) string {
+		s = strings.TrimPrefix(s, "p")
+		p, n, ok := strings.Cut(s, ".")
+		if !ok {
+			return strings.TrimLeft(s, "0")
+		}
+		return strings.TrimLeft(p, "0") + "." + strings.TrimLeft(n, "0")
+	}
+	return norm(a) == norm(b)
+}
+
+// absorb takes in a stop reply of a VM that ran. own says that this package has interrupted it, so that a stop
+// without a trigger means nothing.
+func (t *Target) absorb(reply []byte, own bool) error {
+	t.vmRunning = false
+	t.foreign = false
+	stop := parseStop(reply)
+	if !stop.trap {
+		if own {
+			return nil
+		}
+		cause := target.CauseElsewhere
+		if stop.signal != 2 { // not the signal of a pause: shutdown, watchdog, I/O error, …
+			cause = target.CauseUnknown
+		}
+		t.stopWanted(cause)
+		return nil
+	}
+	core := t.threadCore(stop.thread)
+	if !stop.kind.Valid() {
+		stop.kind = target.Exec
+		pc, err := t.pc(core)
+		if err != nil {
+			return err
+		}
+		stop.addr = pc
+	}
+	return t.hit(core, stop, target.CauseUnknown)
+}
+
+// absorbStatus takes in a stop of which only the run state is known.
+func (t *Target) absorbStatus(status string) error {
+	t.vmRunning = false
+	t.foreign = false
+	switch status {
+	case "debug":
+		return t.findHit()
+	case "paused":
+		t.stopWanted(target.CauseElsewhere)
+	case "prelaunch": // stopped and then reset
+		t.stopWanted(target.CauseElsewhere)
+	default:
+		t.stopWanted(target.CauseUnknown)
+	}
+	return nil
+}
+
+// findHit finds out which trigger has stopped a VM whose stub sends no stop reply because somebody else had resumed
+// it. Where triggers stop before they act, the VM is let run into the same one again.
+func (t *Target) findHit() error {
+	for i := range t.want {
+		if !t.want[i] {
+			continue
+		}
+		pc, err := t.pc(i)
+		if err != nil {
+			return err
+		}
+		if t.inserted[target.Trigger{Type: target.Exec, Addr: pc}] {
+			return t.hit(i, stopReply{trap: true, kind: target.Exec, addr: pc}, target.CauseUnknown)
+		}
+	}
+	if t.before {
+		if err := t.resume(); err != nil {
+			return err
+		}
+		if reply, err := t.gdb.WaitStop(askAfter); err == nil {
+			t.ownStops++
+			return t.absorb(reply, false)
+		} else if !errors.Is(err, rsp.ErrTimeout) {
+			return t.wireError(err)
+		}
+		return nil // it runs on: no trigger of ours
+	}
+	// x86: the access is done. Only a single watchpoint tells which one it was.
+	var watch []target.Trigger
+	for tr := range t.inserted {
+		if tr.Type != target.Exec {
+			watch = append(watch, tr)
+		}
+	}
+	if len(watch) == 1 {
+		for i := range t.want {
+			if t.want[i] && t.books.Has(i, watch[0]) {
+				t.stopAll(i, target.CauseWatchpoint, watch[0])
+				return nil
+			}
+		}
+	}
+	t.stopWanted(target.CauseUnknown)
+	return nil
+}
+
+// hit takes in a trigger that a core has hit while the VM stands at it. otherwise is the cause if the core has no such
+// trigger and was stepped; a running core is moved past the trigger of another core and stays wanted.
+func (t *Target) hit(core int, stop stopReply, otherwise target.Cause) error {
+	tr := target.Trigger{Type: stop.kind, Addr: stop.addr}
+	if t.books.Has(core, tr) {
+		delete(t.unexplained, core)
+		cause := target.CauseBreakpoint
+		if tr.Type != target.Exec {
+			cause = target.CauseWatchpoint
+			if t.before {
+				// All of them, as the access may be watched by several.
+				if err := t.stepOver(core, func(i target.Trigger) bool { return i.Type != target.Exec }); err != nil {
+					return err
+				}
+			}
+		}
+		t.stopAll(core, cause, tr)
+		return nil
+	}
+	if !t.inserted[tr] {
+		// A trap that is not ours: a breakpoint of another user of the gdbstub, or a step.
+		if otherwise == target.CauseStep {
+			t.stopped(core, otherwise, target.Trigger{})
+			return nil
+		}
+		// A trap without a reason: QEMU reports a trigger that was hit in the moment of a pause once more when the VM is
+		// resumed, although the core has moved on or the trigger is gone. It is passed over, unless it comes again at
+		// the same place, as a breakpoint of another user of the gdbstub does.
+		if last, ok := t.unexplained[core]; ok && last == stop.addr {
+			delete(t.unexplained, core)
+			t.stopAll(core, otherwise, target.Trigger{})
+			return nil
+		}
+		t.unexplained[core] = stop.addr
+		return nil
+	}
+	// Another core's trigger: past it, with only that one out, so that the core's own are noticed.
+	if tr.Type == target.Exec || t.before {
+		reply, err := t.stepWithout(core, func(i target.Trigger) bool { return i == tr })
+		if err != nil {
+			return err
+		}
+		if next := parseStop(reply); next.kind.Valid() {
+			return t.hit(core, next, otherwise)
+		}
+	}
+	if otherwise == target.CauseStep {
+		t.stopped(core, otherwise, target.Trigger{})
+	}
+	return nil
+}
+
+// stepOver executes one instruction with some triggers out of the machine.
+func (t *Target) stepOver(core int, out func(target.Trigger) bool) error {
+	_, err := t.stepWithout(core, out)
+	return err
+}
+
+// stepWithout executes one instruction of a core with some triggers taken out, puts them back and returns the stop
+// reply.
+func (t *Target) stepWithout(core int, out func(target.Trigger) bool) ([]byte, error) {
+	var list []target.Trigger
+	for tr := range t.inserted {
+		if out(tr) {
+			list = append(list, tr)
+		}
+	}
+	if err := t.machineTriggers('z', list); err != nil {
+		return nil, err
+	}
+	reply, err := t.stepOnce(core)
+	reply = slices.Clone(reply)
+	if backErr := t.machineTriggers('Z', list); err == nil {
+		err = backErr
+	}
+	return reply, err
+}
+
+// stopped records that a core stands.
+func (t *Target) stopped(core int, cause target.Cause, tr target.Trigger) {
+	t.want[core] = false
+	t.stateMu.Lock()
+	s := &t.states[core]
+	*s = target.State{Cause: cause, Trigger: tr, Stops: s.Stops + 1}
+	t.stateMu.Unlock()
+	t.log.Debug("core stopped", "core", core, "cause", cause, "trigger", tr)
+}
+
+// stopAll records a hit of one core; the others stand with it, as QEMU stops all.
+func (t *Target) stopAll(core int, cause target.Cause, tr target.Trigger) {
+	t.stopped(core, cause, tr)
+	t.stopWanted(target.CauseElsewhere)
+}
+
+// stopWanted records that every core that ran stands.
+func (t *Target) stopWanted(cause target.Cause) {
+	for i, run := range t.want {
+		if run {
+			t.stopped(i, cause, target.Trigger{})
+		}
+	}
+}
+
+// publishRunning tells clients which cores run. It comes before the machine is resumed, so that a trigger that is hit
+// at once is not overwritten.
+func (t *Target) publishRunning() error {
+	t.stateMu.Lock()
+	defer t.stateMu.Unlock()
+	for i, run := range t.want {
+		if run && !t.states[i].Running {
+			t.states[i] = target.State{Running: true, Stops: t.states[i].Stops}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gdbtarget is a machine under debug over an unmodified QEMU: its gdbstub for registers, logical memory,
+// triggers and run control, QMP for events, translation and reset, and qtest, where QEMU was started with it, for
+// memory that is read while the machine runs. It touches the connections that it is given and nothing else.
+//
+// Terms: a core is a CPU of QEMU; the gdbstub calls it a thread. A pause is a stop of the VM that this package makes
+// to do something and takes back; no client is told of it.
+//
+// What the gdbstub does differently from MCD, and what is done about it:
+//   - It stops every core when one stops, and has triggers for the whole VM. Which cores are meant to run is kept
+//     here; a trigger that another core has is stepped over and the machine resumed.
+//   - On ARM and RISC-V watchpoints stop before the access. They are taken out, the core is stepped and they are put
+//     back, so that pc is past the access as MCD has it.
+//   - `?` deletes all breakpoints, so it is never sent.
+//   - From 8.0 on it sends no stop reply for a stop that follows a resume by somebody else (QMP `cont`). QMP's events
+//     are the truth; a breakpoint that was hit then is found by letting the core run into it once more.
+//   - Writes to system registers and to ROM are acknowledged and ignored: what is written is read back.
+package gdbtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+
+	"mcdtest/stub/qmp"
+	"mcdtest/stub/qtest"
+	"mcdtest/stub/rsp"
+	"mcdtest/stub/target"
+)
+
+// MaxBreakpoints and MaxWatchpoints are the triggers that each core has.
+const (
+	MaxBreakpoints = 16
+	MaxWatchpoints = 16
+)
+
+// Config says how to reach a QEMU.
+type Config struct {
+	GDB   net.Conn      // to the gdbstub; owned by the Target from New on
+	QMP   *qmp.Monitor  // connected (qmp_capabilities done); owned by the Target from New on
+	QTest *qtest.Client // nil if QEMU has no qtest; not owned, others may use it as well
+
+	Program string // as the emulator was called; empty: "qemu-system-" and the architecture
+	Machine string // as -M named it; empty: what QEMU says, without its version
+	// Resume says that the VM ran before GDB was connected, which has stopped it, and shall run on.
+	Resume bool
+
+	Log *slog.Logger // nil: nothing is logged
+}
+
+// Target implements target.Target, target.Resetter and target.Killer.
+type Target struct {
+	gdb     *rsp.Client
+	mon     *qmp.Monitor
+	qt      *qtest.Client
+	log     *slog.Logger
+	info    target.Info
+	threads []string // thread id of each core: "p1.1"
+	before  bool     // watchpoints stop before the access
+	cancel  context.CancelFunc
+	events  sync.WaitGroup
+
+	done    chan struct{}
+	endOnce sync.Once
+	endErr  error
+
+	// stateMu guards what clients are told; it is never held during I/O.
+	stateMu sync.RWMutex
+	states  []target.State
+
+	// mu is held by whoever speaks to the gdbstub, and guards what follows.
+	mu        sync.Mutex
+	want      []bool // cores that are meant to run
+	vmRunning bool
+	foreign   bool // the VM was resumed by somebody else: its next stop may have no stop reply
+	// Events that QMP will still send for what has been done here: they are not somebody else's doing.
+	ownResumes, ownStops, ownResets int
+	books                           *target.Triggers
+	inserted                        map[target.Trigger]bool // what the gdbstub has
+	unexplained                     map[int]uint64          // pc of the last trap of a core that nothing explains
+	selected                        int                     // core of the last Hg, -1 unknown
+	views                           []addressSpaceView      // last `info mtree -f`
+	buf                             []byte
+}
+
+var (
+	_ target.Target   = (*Target)(nil)
+	_ target.Resetter = (*Target)(nil)
+	_ target.Killer   = (*Target)(nil)
+)
+
+// New takes over the gdbstub and describes the machine. The VM's run state is afterwards what it was before, but for
+// Config.Resume. On an error the connections are closed.
+func New(ctx context.Context, cfg Config) (*Target, error) {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	t := &Target{
+		gdb: rsp.New(cfg.GDB), mon: cfg.QMP, qt: cfg.QTest, log: log,
+		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), unexplained: make(map[int]uint64), selected: -1,
+	}
+	loopCtx, cancel := context.WithCancel(context.Background())
+	t.cancel = cancel
+	fail := func(err error) (*Target, error) {
+		cancel()
+		cfg.GDB.Close()
+		cfg.QMP.Disconnect()
+		return nil, err
+	}
+	// Subscribed before anything is done, so that no event is missed.
+	events, err := t.mon.Events(loopCtx)
+	if err != nil {
+		return fail(fmt.Errorf("QMP events: %w", err))
+	}
+	if err := t.describe(ctx, cfg); err != nil {
+		return fail(err)
+	}
+	t.events.Add(1)
+	go func() {
+		defer t.events.Done()
+		t.watch(events)
+	}()
+	return t, nil
+}
+
+// Info implements target.Target.
+func (t *Target) Info() *target.Info { return &t.info }
+
+// State implements target.Target.
+func (t *Target) State(core int) target.State {
+	t.stateMu.RLock()
+	defer t.stateMu.RUnlock()
+	if core < 0 || core >= len(t.states) {
+		return target.State{Cause: target.CauseUnknown}
+	}
+	return t.states[core]
+}
+
+// Done implements target.Target.
+func (t *Target) Done() <-chan struct{} { return t.done }
+
+// Err implements target.Target.
+func (t *Target) Err() error {
+	select {
+	case <-t.done:
+		return t.endErr
+	default:
+		return nil
+	}
+}
+
+// end records that the machine is gone.
+func (t *Target) end(err error) {
+	t.endOnce.Do(func() {
+		t.endErr = fmt.Errorf("%w: %w", target.ErrGone, err)
+		close(t.done)
+		t.log.Info("machine ended", "reason", err)
+	})
+}
+
+// Close implements target.Target.
+func (t *Target) Close() error {
+	t.end(errors.New("the Target was closed"))
+	t.cancel()
+	t.mon.Disconnect()
+	err := t.gdb.Conn().Close()
+	t.events.Wait()
+	return err
+}
+
+// checkCore returns an error unless core exists.
+func (t *Target) checkCore(core int) error {
+	if core < 0 || core >= len(t.info.Cores) {
+		return fmt.Errorf("%w: %d of %d", target.ErrNoCore, core, len(t.info.Cores))
+	}
+	return nil
+}
+
+// lock takes mu unless the machine is gone.
+func (t *Target) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	select {
+	case <-t.done:
+		t.mu.Unlock()
+		return t.endErr
+	default:
+		return nil
+	}
+}
+
+// wireError notes a broken gdbstub connection: without it the machine cannot be reached any more.
+func (t *Target) wireError(err error) error {
+	if err != nil && t.gdb.Err() != nil {
+		t.end(t.gdb.Err())
+		return t.endErr
+	}
+	return err
+}
+
+// hmp runs a monitor command line for a core.
+func (t *Target) hmp(ctx context.Context, core int, line string) (string, error) {
+	text, err := t.mon.HMP(ctx, core, line)
+	if err != nil {
+		return "", fmt.Errorf("monitor command %q: %w", line, err)
+	}
+	return strings.ReplaceAll(text, "\r", ""), nil
+}

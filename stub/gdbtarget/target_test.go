@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"mcdtest/guest"
+	"mcdtest/stub/target"
+)
+
+var architectures = []string{"arm", "aarch64", "riscv32", "riscv64", "i386", "x86_64"}
+
+var (
+	logical  = target.Space{}
+	physical = target.Space{Physical: true}
+)
+
+// eachArch runs a test on every architecture.
+func eachArch(t *testing.T, cfg rigConfig, f func(t *testing.T, r *rig)) {
+	for _, arch := range architectures {
+		t.Run(arch, func(t *testing.T) {
+			t.Parallel()
+			cfg := cfg
+			cfg.arch = arch
+			f(t, startQEMU(t, cfg))
+		})
+	}
+}
+
+func (r *rig) pc(t testing.TB, core int) uint64 {
+	t.Helper()
+	for _, reg := range r.Info().Cores[core].Registers {
+		if reg.Name == r.guest.PCRegister().Name {
+			return r.register(t, core, reg)
+		}
+	}
+	t.Fatalf("core %d has no %s", core, r.guest.PCRegister().Name)
+	return 0
+}
+
+func (r *rig) register(t testing.TB, core int, reg target.Register) uint64 {
+	t.Helper()
+	p, err := r.ReadRegister(deadline(t), core, reg.Number, nil)
+	must(t, err)
+	var wide [8]byte
+	copy(wide[:], p)
+	return binary.LittleEndian.Uint64(wide[:])
+}
+
+func (r *rig) counter(t testing.TB) uint32 {
+	t.Helper()
+	var p [4]byte
+	must(t, r.ReadMemory(deadline(t), 0, logical, r.guest.Addr("counter"), p[:]))
+	return binary.LittleEndian.Uint32(p[:])
+}
+
+// atLoop runs the guest to its loop head with a breakpoint, and takes the breakpoint out.
+func (r *rig) atLoop(t testing.TB) {
+	t.Helper()
+	tr := target.Trigger{Type: target.Exec, Addr: r.guest.Addr("loop")}
+	must(t, r.InsertTrigger(deadline(t), 0, tr))
+	must(t, r.Go(deadline(t), target.AllCores))
+	if s := r.waitStopped(t, 0); s.Cause != target.CauseBreakpoint || s.Trigger != tr {
+		t.Fatalf("core 0 stands with %+v", s)
+	}
+	must(t, r.RemoveTrigger(deadline(t), 0, tr))
+}
+
+// absent reports whether the architecture has no such register although QEMU's description lists it: a 64-bit RISC-V
+// has only the even pmpcfg registers.
+func absent(r *rig, reg target.Register) bool {
+	return r.guest.Arch == "riscv64" && (reg.Name == "pmpcfg1" || reg.Name == "pmpcfg3")
+}
+
+func TestBoot(t *testing.T) {
+	eachArch(t, rigConfig{}, func(t *testing.T, r *rig) {
+		if s := r.State(0); s.Running || s.Cause != target.CauseBoot || s.Stops != 0 {
+			t.Errorf("state before the first go: %+v", s)
+		}
+		info := r.Info()
+		core := info.Cores[0]
+		if info.Arch != r.guest.Arch || len(info.Cores) != 1 || !strings.Contains(core.Type, "-cpu") {
+			t.Errorf("described as %s with %d cores of %s", info.Arch, len(info.Cores), core.Type)
+		}
+		if core.AddressSpaces[0].Root != "system" || core.AddressSpaces[0].Name != "cpu-memory-0" {
+			t.Errorf("address spaces: %+v", core.AddressSpaces)
+		}
+		// Every register of the description exists and has the size that it says.
+		for _, reg := range core.Registers {
+			if _, err := r.ReadRegister(deadline(t), 0, reg.Number, nil); err != nil && !(errors.Is(err, target.ErrUnreachable) && absent(r, reg)) {
+				t.Error(err)
+			}
+		}
+		t.Logf("%s: %d registers in %v", core.Type, len(core.Registers), core.Groups)
+	})
+}
+
+func TestLoopScenario(t *testing.T) {
+	eachArch(t, rigConfig{}, func(t *testing.T, r *rig) {
+		ctx := deadline(t)
+		r.atLoop(t)
+		if pc := r.pc(t, 0); pc != r.guest.Addr("loop") {
+			t.Fatalf("pc is %#x at the loop head %#x", pc, r.guest.Addr("loop"))
+		}
+		if got := r.runState(t); got != "debug" {
+			t.Errorf("QMP says %s at a breakpoint", got)
+		}
+		// Steps walk the labels.
+		labels := r.guest.Labels()
+		for _, label := range append(labels[1:], labels[0]) {
+			must(t, r.Step(ctx, 0))
+			if pc := r.pc(t, 0); pc != r.guest.Addr(label) {
+				t.Fatalf("a step ends at %#x, %s is %#x", pc, label, r.guest.Addr(label))
+			}
+			if s := r.State(0); s.Cause != target.CauseStep {
+				t.Fatalf("after a step: %+v", s)
+			}
+		}
+		// N hits make N increments.
+		before := r.counter(t)
+		tr := target.Trigger{Type: target.Exec, Addr: r.guest.Addr("loop")}
+		must(t, r.InsertTrigger(ctx, 0, tr))
+		for range 5 {
+			must(t, r.Step(ctx, 0))
+			must(t, r.Go(ctx, 0))
+			r.waitStopped(t, 0)
+		}
+		if after := r.counter(t); after-before != 5 {
+			t.Errorf("5 hits made %d increments", after-before)
+		}
+		must(t, r.RemoveTriggers(ctx, target.AllCores))
+		// It runs, is seen growing without a stop, and stands when stopped.
+		must(t, r.Go(ctx, target.AllCores))
+		if got := r.runState(t); got != "running" {
+			t.Errorf("QMP says %s after go", got)
+		}
+		first := r.counter(t)
+		until(t, "the counter grows", func() (bool, string) {
+			now := r.counter(t)
+			return now != first, fmt.Sprint(now)
+		})
+		if got := r.runState(t); got != "running" {
+			t.Errorf("QMP says %s after reads", got)
+		}
+		must(t, r.Stop(ctx, 0))
+		if s := r.State(0); s.Running || s.Cause != target.CauseStop {
+			t.Errorf("after stop: %+v", s)
+		}
+		if got := r.runState(t); got != "paused" {
+			t.Errorf("QMP says %s after stop", got)
+		}
+		a := r.hmpWord(t, r.guest.Addr("counter_phys"))
+		b := r.counter(t)
+		if a != b {
+			t.Errorf("the monitor sees %d, the Target %d", a, b)
+		}
+		// A patched variable is what the loop goes on from.
+		var p [4]byte
+		binary.LittleEndian.PutUint32(p[:], 0x1000)
+		must(t, r.WriteMemory(ctx, 0, logical, r.guest.Addr("counter"), p[:]))
+		if got := r.hmpWord(t, r.guest.Addr("counter_phys")); got != 0x1000 {
+			t.Errorf("the monitor sees %#x after a write of 0x1000", got)
+		}
+	})
+}
+
+func TestWatchpoints(t *testing.T) {
+	eachArch(t, rigConfig{}, func(t *testing.T, r *rig) {
+		ctx := deadline(t)
+		r.atLoop(t)
+		counter := r.guest.Addr("counter")
+		for _, c := range []struct {
+			kind target.TriggerType
+			pc   []string // where it stops, in turn
+		}{
+			{target.Write, []string{"after_store", "after_store"}},
+			{target.Read, []string{"after_load", "after_load"}},
+			{target.Access, []string{"after_store", "after_load"}},
+		} {
+			tr := target.Trigger{Type: c.kind, Addr: counter}
+			must(t, r.InsertTrigger(ctx, 0, tr))
+			for _, label := range c.pc {
+				must(t, r.Go(ctx, 0))
+				s := r.waitStopped(t, 0)
+				if s.Cause != target.CauseWatchpoint || s.Trigger != tr {
+					t.Fatalf("%v: core stands with %+v", tr, s)
+				}
+				if name, off, _ := r.guest.SymbolAt(r.pc(t, 0)); name != label || off != 0 {
+					t.Fatalf("%v: pc is %s+%d, not %s", tr, name, off, label)
+				}
+			}
+			must(t, r.RemoveTrigger(ctx, 0, tr))
+		}
+		// Another address is not watched.
+		must(t, r.InsertTrigger(ctx, 0, target.Trigger{Type: target.Access, Addr: r.guest.Addr("untouched")}))
+		before := r.counter(t)
+		must(t, r.Go(ctx, 0))
+		until(t, "the counter grows", func() (bool, string) { now := r.counter(t); return now != before, fmt.Sprint(now) })
+		if s := r.State(0); !s.Running {
+			t.Errorf("stopped by an address that nothing touches: %+v", s)
+		}
+	})
+}
+
+func TestForeignRunControl(t *testing.T) {
+	eachArch(t, rigConfig{}, func(t *testing.T, r *rig) {
+		ctx := deadline(t)
+		r.atLoop(t)
+		tr := target.Trigger{Type: target.Exec, Addr: r.guest.Addr("store")}
+		watch := target.Trigger{Type: target.Write, Addr: r.guest.Addr("counter")}
+		for round := range 5 {
+			must(t, r.qmp.Execute(ctx, "cont", nil, nil))
+			until(t, "the core runs after QMP cont", func() (bool, string) { s := r.State(0); return s.Running, fmt.Sprintf("%+v", s) })
+			must(t, r.qmp.Execute(ctx, "stop", nil, nil))
+			if s := r.waitStopped(t, 0); s.Cause != target.CauseElsewhere {
+				t.Fatalf("round %d: after QMP stop: %+v", round, s)
+			}
+			// own go, foreign stop
+			must(t, r.Go(ctx, 0))
+			must(t, r.qmp.Execute(ctx, "stop", nil, nil))
+			if s := r.waitStopped(t, 0); s.Cause != target.CauseElsewhere {
+				t.Fatalf("round %d: after go and QMP stop: %+v", round, s)
+			}
+			// foreign go, own stop
+			must(t, r.qmp.Execute(ctx, "cont", nil, nil))
+			until(t, "the core runs after QMP cont", func() (bool, string) { s := r.State(0); return s.Running, fmt.Sprintf("%+v", s) })
+			must(t, r.Stop(ctx, 0))
+			if s := r.State(0); s.Cause != target.CauseStop {
+				t.Fatalf("round %d: QMP cont, then stop: %+v", round, s)
+			}
+			// foreign go into a breakpoint and a watchpoint
+			for _, tr := range []target.Trigger{tr, watch} {
+				must(t, r.InsertTrigger(ctx, 0, tr))
+				stops := r.State(0).Stops
+				must(t, r.qmp.Execute(ctx, "cont", nil, nil))
+				until(t, "a trigger is hit after QMP cont", func() (bool, string) {
+					s := r.State(0)
+					return !s.Running && s.Stops > stops, fmt.Sprintf("%+v", s)
+				})
+				if s := r.State(0); s.Trigger != tr {
+					t.Fatalf("round %d: QMP cont into %v: %+v", round, tr, s)
+				}
+				must(t, r.RemoveTrigger(ctx, 0, tr))
+			}
+		}
+	})
+}
+
+func TestMemory(t *testing.T) {
+	for _, noQTest := range []bool{false, true} {
+		t.Run(fmt.Sprintf("qtest=%v", !noQTest), func(t *testing.T) {
+			eachArch(t, rigConfig{noQTest: noQTest}, func(t *testing.T, r *rig) {
+				ctx := deadline(t)
+				r.atLoop(t)
+				for _, running := range []bool{false, true} {
+					if running {
+						must(t, r.Go(ctx, 0))
+					}
+					for _, c := range []struct {
+						space   target.Space
+						scratch uint64
+						bad     uint64
+					}{
+						{logical, r.guest.Addr("scratch"), r.guest.Addr("unmapped")},
+						{physical, r.guest.Addr("scratch_phys"), r.guest.Addr("unmapped_phys")},
+					} {
+						for _, n := range []int{1, 3, 4, 7, 64, 65, 4096, 5000} {
+							p := bytes.Repeat([]byte{0xa5, byte(n)}, n)[:n]
+							must(t, r.WriteMemory(ctx, 0, c.space, c.scratch+1, p))
+							back := make([]byte, n)
+							must(t, r.ReadMemory(ctx, 0, c.space, c.scratch+1, back))
+							if !bytes.Equal(p, back) {
+								t.Errorf("%v running=%v: %d bytes do not read back", c.space, running, n)
+							}
+						}
+						var four [4]byte
+						if err := r.ReadMemory(ctx, 0, c.space, c.bad, four[:]); !errors.Is(err, target.ErrUnmapped) {
+							t.Errorf("%v running=%v: read of unmapped memory: %v", c.space, running, err)
+						}
+						if err := r.WriteMemory(ctx, 0, c.space, c.bad, four[:]); !errors.Is(err, target.ErrUnmapped) {
+							t.Errorf("%v running=%v: write of unmapped memory: %v", c.space, running, err)
+						}
+					}
+					if s := r.State(0); s.Running != running {
+						t.Errorf("state afterwards: %+v", s)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestReset(t *testing.T) {
+	eachArch(t, rigConfig{}, func(t *testing.T, r *rig) {
+		ctx := deadline(t)
+		resetPC := r.pc(t, 0)
+		r.atLoop(t)
+		before := r.State(0)
+		must(t, r.Reset(ctx, 0, false))
+		if pc := r.pc(t, 0); pc != resetPC {
+			t.Errorf("pc after a reset is %#x, before the first go it was %#x", pc, resetPC)
+		}
+		if s := r.State(0); s.Running || s.Stops != before.Stops {
+			t.Errorf("a reset changed the run state of a stopped core: %+v", s)
+		}
+		must(t, r.Go(ctx, 0))
+		must(t, r.Reset(ctx, 0, false))
+		if s := r.State(0); !s.Running {
+			t.Errorf("a running core stands after a reset: %+v", s)
+		}
+		if got := r.runState(t); got != "running" {
+			t.Errorf("QMP says %s", got)
+		}
+		must(t, r.Reset(ctx, 0, true))
+		if s := r.State(0); s.Running {
+			t.Errorf("runs after reset and halt: %+v", s)
+		}
+		if pc := r.pc(t, 0); pc != resetPC {
+			t.Errorf("pc after reset and halt is %#x, not %#x", pc, resetPC)
+		}
+	})
+}
+
+func TestKillAndDeath(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm"})
+	must(t, r.Kill(deadline(t)))
+	if err := r.Err(); !errors.Is(err, target.ErrGone) {
+		t.Errorf("Err is %v", err)
+	}
+	if err := r.Go(deadline(t), 0); !errors.Is(err, target.ErrGone) {
+		t.Errorf("Go afterwards: %v", err)
+	}
+	r = startQEMU(t, rigConfig{arch: "arm"})
+	must(t, r.proc.Kill())
+	select {
+	case <-r.Done():
+	case <-time.After(5 * time.Second):
+		t.Error("Done is not closed 5 s after SIGKILL")
+	}
+}
+
+func TestRegisters(t *testing.T) {
+	eachArch(t, rigConfig{}, func(t *testing.T, r *rig) {
+		ctx := deadline(t)
+		r.atLoop(t)
+		taken, refused := 0, 0
+		for _, reg := range r.Info().Cores[0].Registers {
+			old, err := r.ReadRegister(ctx, 0, reg.Number, nil)
+			if absent(r, reg) {
+				continue
+			}
+			must(t, err)
+			p := bytes.Clone(old)
+			for i := range p {
+				p[i] ^= 0x54
+			}
+			err = r.WriteRegister(ctx, 0, reg.Number, p)
+			now, readErr := r.ReadRegister(ctx, 0, reg.Number, nil)
+			must(t, readErr)
+			switch {
+			case err == nil:
+				taken++
+				if !bytes.Equal(now, p) {
+					t.Errorf("%s: success, but %x was written and %x is there", reg.Name, p, now)
+				}
+				r.WriteRegister(ctx, 0, reg.Number, old)
+			case errors.Is(err, target.ErrNotTaken):
+				refused++
+			default:
+				t.Errorf("%s: %v", reg.Name, err)
+			}
+		}
+		t.Logf("%d registers took a write, %d did not", taken, refused)
+		if taken < 8 {
+			t.Errorf("only %d registers are writable", taken)
+		}
+		must(t, r.Go(ctx, 0))
+		if _, err := r.ReadRegister(ctx, 0, 0, nil); err != nil {
+			t.Error(err)
+		}
+		if s := r.State(0); !s.Running {
+			t.Errorf("a register read stopped the core: %+v", s)
+		}
+	})
+}
+
+func TestCores(t *testing.T) {
+	eachArch(t, rigConfig{variant: guest.SMP, cores: 4}, func(t *testing.T, r *rig) {
+		ctx := deadline(t)
+		slot := func(core int) uint32 {
+			var p [4]byte
+			must(t, r.ReadMemory(ctx, core, physical, r.guest.Addr("counter_phys")+uint64(core)*r.guest.Addr("slot_stride"), p[:]))
+			return binary.LittleEndian.Uint32(p[:])
+		}
+		grows := func(core int) {
+			t.Helper()
+			first := slot(core)
+			until(t, fmt.Sprintf("the slot of core %d grows", core), func() (bool, string) { now := slot(core); return now != first, fmt.Sprint(now) })
+		}
+		must(t, r.Go(ctx, target.AllCores))
+		for core := range 4 {
+			grows(core)
+		}
+		// One stops, the others run on.
+		must(t, r.Stop(ctx, 2))
+		stands := slot(2)
+		for core := range 4 {
+			if s := r.State(core); s.Running != (core != 2) {
+				t.Errorf("core %d after stop of core 2: %+v", core, s)
+			}
+			if core != 2 {
+				grows(core)
+			}
+		}
+		if now := slot(2); now != stands {
+			t.Errorf("core 2 counted on to %d from %d", now, stands)
+		}
+		must(t, r.Step(ctx, 2))
+		must(t, r.Go(ctx, 2))
+		grows(2)
+		must(t, r.Stop(ctx, target.AllCores))
+		// One goes, the others stay.
+		var before [4]uint32
+		for core := range before {
+			before[core] = slot(core)
+		}
+		must(t, r.Go(ctx, 1))
+		grows(1)
+		for _, core := range []int{0, 2, 3} {
+			if now := slot(core); now != before[core] {
+				t.Errorf("core %d counted on to %d from %d", core, now, before[core])
+			}
+		}
+		must(t, r.Stop(ctx, target.AllCores))
+		// A trigger of one core does not stop another.
+		tr := target.Trigger{Type: target.Exec, Addr: r.guest.Addr("store")}
+		must(t, r.InsertTrigger(ctx, 1, tr))
+		must(t, r.Go(ctx, 0))
+		grows(0)
+		if s := r.State(0); !s.Running {
+			t.Errorf("core 0 stopped at a breakpoint of core 1: %+v", s)
+		}
+		must(t, r.Go(ctx, target.AllCores))
+		if s := r.waitStopped(t, 1); s.Trigger != tr {
+			t.Errorf("core 1: %+v", s)
+		}
+		if pc := r.pc(t, 1); pc != tr.Addr {
+			t.Errorf("core 1 stands at %#x", pc)
+		}
+		for _, core := range []int{0, 2, 3} {
+			if s := r.State(core); s.Running || s.Cause != target.CauseElsewhere {
+				t.Errorf("core %d when core 1 hit its breakpoint: %+v", core, s)
+			}
+		}
+		must(t, r.RemoveTriggers(ctx, target.AllCores))
+		// Watchpoints likewise: every core only writes its own slot.
+		watch := target.Trigger{Type: target.Write, Addr: r.guest.Addr("counter") + 2*r.guest.Addr("slot_stride")}
+		must(t, r.InsertTrigger(ctx, 3, watch))
+		must(t, r.Go(ctx, target.AllCores))
+		grows(2)
+		must(t, r.RemoveTriggers(ctx, target.AllCores))
+		must(t, r.InsertTrigger(ctx, 2, watch))
+		if s := r.waitStopped(t, 2); s.Trigger != watch {
+			t.Errorf("core 2: %+v", s)
+		}
+	})
+}
+
+func TestCancelled(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm"})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := r.Go(ctx, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("Go with a cancelled context: %v", err)
+	}
+	if s := r.State(0); s.Running {
+		t.Error("it runs all the same")
+	}
+}

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rsp is a client of the GDB remote serial protocol, as far as QEMU's gdbstub speaks it. It touches the
+// connection that it is given and nothing else, and it is synchronous: a reply is read when somebody waits for it.
+//
+// What QEMU's gdbstub does, and this package relies on (seen on 7.2, 10.0 and 11.1):
+//   - Every packet is acknowledged; an acknowledgement that is owed may ride in front of the next packet, which saves a
+//     system call. There is no QStartNoAckMode.
+//   - Any byte that arrives while the VM runs stops it, so nothing is owed when a resume packet leaves: the '+' stands
+//     in front of it, in the same write.
+//   - While its last packet is unacknowledged, the stub swallows everything but '$', also the interrupt byte.
+//   - Packets may be pipelined; replies come in order.
+//   - A packet of PacketSize bytes or more is dropped without an answer.
+package rsp
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Timeout bounds the wait for one reply.
+const Timeout = 5 * time.Second
+
+// interruptByte stops a running VM.
+const interruptByte = 0x03
+
+// ErrTimeout is wrapped by errors about replies that did not come in time.
+var ErrTimeout = errors.New("no reply in time")
+
+// ReplyError is an error reply: E and two digits.
+type ReplyError struct {
+	Packet string // the request
+	Code   string // "E14"
+}
+
+func (e *ReplyError) Error() string {
+	return fmt.Sprintf("gdbstub answers %s to %s", e.Code, e.Packet)
+}
+
+// Client speaks to one gdbstub. It is not safe for concurrent use.
+type Client struct {
+	conn net.Conn
+	size int // PacketSize
+
+	in      []byte // received, not yet consumed
+	inBuf   [64 << 10]byte
+	packet  []byte // payload of the last packet, unescaped
+	out     []byte // packets to be written
+	ackOwed bool
+
+	sent    int // requests whose reply is not read yet
+	expired int // replies to drop: their requests timed out
+	err     error
+}
+
+// New makes a client on conn.
+func New(conn net.Conn) *Client {
+	return &Client{conn: conn, size: 0x1000}
+}
+
+// Conn is the connection given to New.
+func (c *Client) Conn() net.Conn { return c.conn }
+
+// Err is the error that broke the connection, or nil.
+func (c *Client) Err() error { return c.err }
+
+// PacketSize is the limit that the stub announced.
+func (c *Client) PacketSize() int { return c.size }
+
+// Handshake negotiates features. Stop replies that arrive unasked, as they do when the stub is connected to a running
+// VM, are dropped.
+func (c *Client) Handshake() error {
+	c.Queue("qSupported:multiprocess+;vContSupported+")
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	for {
+		reply, err := c.Receive(Timeout)
+		if err != nil {
+			return fmt.Errorf("gdbstub handshake (qSupported): %w", err)
+		}
+		if len(reply) > 0 && (reply[0] == 'T' || reply[0] == 'S') {
+			c.sent++ // not the answer
+			continue
+		}
+		for _, f := range bytes.Split(reply, []byte(";")) {
+			if v, ok := bytes.CutPrefix(f, []byte("PacketSize=")); ok {
+				n, err := strconv.ParseUint(string(v), 16, 31)
+				if err != nil || n < 64 {
+					return fmt.Errorf("gdbstub handshake: it announces %q", f)
+				}
+				c.size = int(n)
+			}
+		}
+		return nil
+	}
+}
+
+const hexDigits = "0123456789abcdef"
+
+// Queue adds a packet to the next Flush.
+func (c *Client) Queue(payload string) {
+	c.begin()
+	c.out = append(c.out, payload...)
+	c.end()
+}
+
+func (c *Client) begin() {
+	// Behind a packet that is still unanswered the acknowledgement of that answer is written ahead of it, which is the
+	// order in which the stub will see them.
+	if c.ackOwed || c.sent > 0 {
+		c.out = append(c.out, '+')
+		c.ackOwed = false
+	}
+	c.out = append(c.out, '$')
+}
+
+// end closes the packet that begin opened.
+func (c *Client) end() {
+	var sum byte
+	start := bytes.LastIndexByte(c.out, '$')
+	for _, b := range c.out[start+1:] {
+		sum += b
+	}
+	c.out = append(c.out, '#', hexDigits[sum>>4], hexDigits[sum&15])
+	c.sent++
+}
+
+// QueueAddr adds a packet of a letter, an address and a length, followed by data in hex if there is any.
+func (c *Client) QueueAddr(letter byte, addr uint64, length int, data []byte) {
+	c.begin()
+	c.out = append(c.out, letter)
+	c.out = strconv.AppendUint(c.out, addr, 16)
+	c.out = append(c.out, ',')
+	c.out = strconv.AppendUint(c.out, uint64(length), 16)
+	if data != nil {
+		c.out = append(c.out, ':')
+		c.out = hex.AppendEncode(c.out, data)
+	}
+	c.end()
+}
+
+// QueueRegister adds a p packet, or a P packet if data is given.
+func (c *Client) QueueRegister(number int, data []byte) {
+	c.begin()
+	if data == nil {
+		c.out = append(c.out, 'p')
+	} else {
+		c.out = append(c.out, 'P')
+	}
+	c.out = strconv.AppendUint(c.out, uint64(number), 16)
+	if data != nil {
+		c.out = append(c.out, '=')
+		c.out = hex.AppendEncode(c.out, data)
+	}
+	c.end()
+}
+
+// Flush writes what is queued.
+func (c *Client) Flush() error {
+	out := c.out
+	c.out = c.out[:0]
+	if c.err != nil {
+		return c.err
+	}
+	if err := c.conn.SetWriteDeadline(time.Now().Add(Timeout)); err != nil {
+		return c.broken(err)
+	}
+	if _, err := c.conn.Write(out); err != nil {
+		return c.broken(fmt.Errorf("write to the gdbstub: %w", err))
+	}
+	return nil
+}
+
+func (c *Client) broken(err error) error {
+	if c.err == nil {
+		c.err = err
+	}
+	return err
+}
+
+// Resume writes a packet that lets the VM run and waits until the stub has taken it. Its reply is the next stop reply.
+func (c *Client) Resume(payload string) error {
+	if err := c.drain(); err != nil {
+		return err
+	}
+	c.Queue(payload)
+	c.sent-- // the stop reply is waited for by WaitStop
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(Timeout)); err != nil {
+		return c.broken(err)
+	}
+	for len(c.in) == 0 {
+		if err := c.fill(); err != nil {
+			return fmt.Errorf("waited for the gdbstub to take %s: %w", payload, err)
+		}
+	}
+	if c.in[0] == '+' {
+		c.in = c.in[1:]
+	}
+	return nil
+}
+
+// Interrupt asks a running VM to stop; the stop reply follows.
+func (c *Client) Interrupt() error {
+	if c.ackOwed {
+		c.out = append(c.out, '+')
+		c.ackOwed = false
+	}
+	c.out = append(c.out, interruptByte)
+	return c.Flush()
+}
+
+// Receive reads the reply to the oldest unanswered packet. The slice is valid until the next call.
+func (c *Client) Receive(limit time.Duration) ([]byte, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		return nil, c.broken(err)
+	}
+	for c.expired > 0 {
+		if err := c.next(); err != nil {
+			return nil, c.expire(err)
+		}
+		c.expired--
+	}
+	if err := c.next(); err != nil {
+		return nil, c.expire(err)
+	}
+	if c.sent > 0 {
+		c.sent--
+	}
+	return c.packet, nil
+}
+
+// expire notes that replies to what was sent may still come and belong to nobody.
+func (c *Client) expire(err error) error {
+	if errors.Is(err, ErrTimeout) {
+		c.expired += c.sent
+		c.sent = 0
+	}
+	return err
+}
+
+// drain drops the replies of requests that timed out. It fails while they are still missing.
+func (c *Client) drain() error {
+	if c.err != nil || c.expired == 0 {
+		return c.err
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(Timeout)); err != nil {
+		return c.broken(err)
+	}
+	for c.expired > 0 {
+		if err := c.next(); err != nil {
+			return err
+		}
+		c.expired--
+	}
+	return nil
+}
+
+// WaitStop reads a stop reply that a Resume has asked for. ErrTimeout means that the VM still runs as far as the stub
+// has said.
+func (c *Client) WaitStop(limit time.Duration) ([]byte, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	if err := c.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		return nil, c.broken(err)
+	}
+	if err := c.next(); err != nil {
+		return nil, err
+	}
+	return c.packet, nil
+}
+
+// next reads one packet into c.packet.
+func (c *Client) next() error {
+	for {
+		// skip acknowledgements and anything else between packets
+		start := bytes.IndexByte(c.in, '$')
+		if start < 0 {
+			c.in = c.in[:0]
+			if err := c.fill(); err != nil {
+				return err
+			}
+			continue
+		}
+		c.in = c.in[start:]
+		end := bytes.IndexByte(c.in, '#')
+		if end < 0 || len(c.in) < end+3 {
+			if err := c.fill(); err != nil {
+				return err
+			}
+			continue
+		}
+		payload := c.in[1:end]
+		var sum byte
+		for _, b := range payload {
+			sum += b
+		}
+		want, err := strconv.ParseUint(string(c.in[end+1:end+3]), 16, 8)
+		if err != nil || byte(want) != sum {
+			return c.broken(fmt.Errorf("gdbstub sent a packet with checksum %q, %02x is right: %.80q", c.in[end+1:end+3], sum, payload))
+		}
+		c.packet = appendUnescaped(c.packet[:0], payload)
+		c.in = c.in[end+3:]
+		c.ackOwed = true
+		return nil
+	}
+}
+
+// appendUnescaped undoes '}' escapes and run-length encoding.
+func appendUnescaped(dst, src []byte) []byte {
+	if bytes.IndexByte(src, '}') < 0 && bytes.IndexByte(src, '*') < 0 {
+		return append(dst, src...)
+	}
+	for i := 0; i < len(src); i++ {
+		switch {
+		case src[i] == '}' && i+1 < len(src):
+			i++
+			dst = append(dst, src[i]^0x20)
+		case src[i] == '*' && i+1 < len(src) && len(dst) > 0:
+			i++
+			for n := int(src[i]) - 29; n > 0; n-- {
+				dst = append(dst, dst[len(dst)-1])
+			}
+		default:
+			dst = append(dst, src[i])
+		}
+	}
+	return dst
+}
+
+// fill reads more bytes.
+func (c *Client) fill() error {
+	n := copy(c.inBuf[:], c.in)
+	if n == len(c.inBuf) {
+		// a packet longer than the buffer: go on in a larger one, which is dropped once it is consumed
+		bigger := make([]byte, n, 4*n)
+		copy(bigger, c.in)
+		m, err := c.conn.Read(bigger[n:cap(bigger)])
+		c.in = bigger[:n+m]
+		return c.readError(m, err)
+	}
+	m, err := c.conn.Read(c.inBuf[n:])
+	c.in = c.inBuf[:n+m]
+	return c.readError(m, err)
+}
+
+func (c *Client) readError(n int, err error) error {
+	switch {
+	case n > 0 || err == nil:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrTimeout
+	default:
+		return c.broken(fmt.Errorf("the gdbstub's connection ended: %w", err))
+	}
+}
+
+// Exchange sends one packet and reads its reply. An error reply is a *ReplyError. The slice is valid until the next
+// call.
+func (c *Client) Exchange(payload string) ([]byte, error) {
+	c.Queue(payload)
+	if err := c.Flush(); err != nil {
+		return nil, err
+	}
+	reply, err := c.Receive(Timeout)
+	if err != nil {
+		return nil, fmt.Errorf("gdbstub request %s: %w", payload, err)
+	}
+	if IsError(reply) {
+		return nil, &ReplyError{Packet: payload, Code: string(reply)}
+	}
+	return reply, nil
+}
+
+// IsError reports whether a reply is E and two digits.
+func IsError(reply []byte) bool {
+	return len(reply) == 3 && reply[0] == 'E'
+}
+
+// ReadXfer reads a whole qXfer object.
+func (c *Client) ReadXfer(object, annex string) ([]byte, error) {
+	var all []byte
+	chunk := c.size - 16
+	for {
+		reply, err := c.Exchange(fmt.Sprintf("qXfer:%s:read:%s:%x,%x", object, annex, len(all), chunk))
+		if err != nil {
+			return nil, err
+		}
+		if len(reply) == 0 {
+			return nil, fmt.Errorf("gdbstub has no qXfer:%s:read", object)
+		}
+		all = append(all, reply[1:]...)
+		switch {
+		case reply[0] == 'l':
+			return all, nil
+		case reply[0] != 'm' || len(reply) == 1:
+			return nil, fmt.Errorf("gdbstub answers %.40q to qXfer:%s:read:%s", reply, object, annex)
+		}
+	}
+}
