@@ -9,8 +9,8 @@ import (
 	"mcdtest/stub/wire"
 )
 
-// maxList bounds a list, so that a stub whose handles go round in a circle is found out.
-const maxList = 10_000
+// MaxList bounds a list, so that a stub whose handles go round in a circle is found out.
+const MaxList = 10_000
 
 // Element is one element of a list as it was sent.
 type Element struct {
@@ -42,7 +42,7 @@ func (c *Client) walk(ctx context.Context, first, next string, core int, add fun
 	}
 	e, err := c.element(ctx, add)
 	for n := 1; err == nil && e.Handle != 0; n++ {
-		if n == maxList {
+		if n == MaxList {
 			return fmt.Errorf("%s: %w: the list has no end: %d elements so far", first, ErrBadReply, n)
 		}
 		c.request(next)
@@ -111,16 +111,37 @@ type Register struct {
 	Opcode int
 }
 
+func (r *fieldReader) register() Register {
+	return Register{
+		ID: r.number("id"), Name: r.text("name"), Bits: r.number("size"), Group: r.number("reggroupid"),
+		Space: r.number("memspaceid"), Type: r.number("type"), Thread: r.number("thread"), Opcode: r.number("opcode"),
+	}
+}
+
 // Registers walks the list of registers.
 func (c *Client) Registers(ctx context.Context, core int) ([]Register, error) {
 	var list []Register
 	err := c.walk(ctx, wire.QueryRegFirst, wire.QueryRegNext, core, func(r *fieldReader) {
-		list = append(list, Register{
-			ID: r.number("id"), Name: r.text("name"), Bits: r.number("size"), Group: r.number("reggroupid"),
-			Space: r.number("memspaceid"), Type: r.number("type"), Thread: r.number("thread"), Opcode: r.number("opcode"),
-		})
+		list = append(list, r.register())
 	})
 	return list, err
+}
+
+// FirstRegister asks for the first register of a core, and NextRegister for the one with a handle. next is the handle of
+// the one that follows, or 0.
+func (c *Client) FirstRegister(ctx context.Context, core int) (reg Register, next uint64, err error) {
+	c.request(wire.QueryRegFirst)
+	c.args(core)
+	e, err := c.element(ctx, func(r *fieldReader) { reg = r.register() })
+	return reg, e.Handle, err
+}
+
+// NextRegister is the counterpart of FirstRegister.
+func (c *Client) NextRegister(ctx context.Context, handle uint64) (reg Register, next uint64, err error) {
+	c.request(wire.QueryRegNext)
+	c.arg(true, handle)
+	e, err := c.element(ctx, func(r *fieldReader) { reg = r.register() })
+	return reg, e.Handle, err
 }
 
 // ResetClass is an element of the list of reset classes.
