@@ -5,6 +5,8 @@ package packet
 import (
 	"fmt"
 	"strconv"
+
+	"mcdtest/stub/target"
 )
 
 // A structured reply is a run of key=value. pairs. text and number append one; a value that comes from the machine has to go
@@ -47,7 +49,7 @@ func (s *session) element(list string, n int, index uint64, appendElement func(i
 func (s *session) listFirst(core uint64) *tables {
 	index, t, err := s.openCore(core)
 	if err != nil {
-		s.refuse(err)
+		s.refuse(target.Errorf(err, "list of core %d", core))
 		return nil
 	}
 	s.queryCore = index
@@ -58,7 +60,7 @@ func (s *session) listFirst(core uint64) *tables {
 func (s *session) listNext() *tables {
 	_, t, err := s.openCore(uint64(s.queryCore))
 	if err != nil {
-		s.refuse(err)
+		s.refuse(target.Errorf(err, "list of core %d", s.queryCore))
 	}
 	return t
 }

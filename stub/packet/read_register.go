@@ -15,7 +15,7 @@ import (
 func readRegister(s *session, a *args) {
 	core, t, err := s.openCore(a.n[0])
 	if err != nil {
-		s.refuse(target.Errorf(err, "read register %d", a.n[1]))
+		s.refuse(target.Errorf(err, "read register %d of core %d", a.n[1], a.n[0]))
 		return
 	}
 	if t.register(a.n[1]) == nil {

@@ -230,7 +230,7 @@ func (s *session) mistake(core int, err error) {
 // core checks a core number.
 func (s *session) core(n uint64) (int, error) {
 	if n >= uint64(len(s.opened)) {
-		return 0, fmt.Errorf("core %d: %w", n, target.ErrNoCore)
+		return 0, target.ErrNoCore
 	}
 	return int(n), nil
 }
@@ -242,7 +242,7 @@ func (s *session) openCore(n uint64) (int, *tables, error) {
 		return 0, nil, err
 	}
 	if s.opened[core] == nil {
-		return 0, nil, fmt.Errorf("core %d: %w", n, errNotOpen)
+		return 0, nil, errNotOpen
 	}
 	return core, s.opened[core], nil
 }
