@@ -3,19 +3,13 @@
 package stub
 
 import (
-	"context"
-	"errors"
-	"net"
-
+	"mcdtest/stub/mcdjson"
 	"mcdtest/stub/target"
 )
 
-// newJSON makes the JSON dialect.
-func newJSON(target.Target, *target.Reports, Options) dialect { return noJSON{} }
-
-type noJSON struct{}
-
-func (noJSON) Serve(_ context.Context, conn net.Conn) error {
-	conn.Close()
-	return errors.New("client dropped: it speaks the JSON dialect, which this server does not have yet")
+// newJSON makes the JSON dialect. It has no request that ends the machine.
+func newJSON(t target.Target, reports *target.Reports, o Options) dialect {
+	return mcdjson.NewDialect(t, reports, mcdjson.Options{
+		WriteTimeout: o.WriteTimeout, RequestTimeout: o.RequestTimeout, IdleTimeout: o.IdleTimeout, Log: o.Log,
+	})
 }

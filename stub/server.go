@@ -23,11 +23,12 @@ type Options struct {
 	Dialect Dialect
 	// AllowKill lets a client end the machine, if the Target is a Killer.
 	AllowKill bool
-	// MaxRead is the largest number of bytes of memory that one request reads; default 4 MiB.
+	// MaxRead is the largest number of bytes of memory that one packet reads; default 4 MiB.
 	MaxRead int
 	// WriteTimeout is how long a client may leave its replies unread before it is dropped; default 10 s.
 	WriteTimeout time.Duration
-	// RequestTimeout is how long the Target may take for a request before the client is dropped; default 1 min.
+	// RequestTimeout is how long the Target may take for a request before the client is dropped or told so; default: what
+	// the dialect's client has patience for.
 	RequestTimeout time.Duration
 	// IdleTimeout is how long a client may be silent before it is dropped; default: for ever. A client keeps all others
 	// out, but a debugger that waits for its user is silent for hours.
@@ -64,12 +65,6 @@ type dialect interface {
 
 // NewServer makes a Server. It does not own the Target.
 func NewServer(t target.Target, o Options) *Server {
-	if o.WriteTimeout == 0 {
-		o.WriteTimeout = 10 * time.Second
-	}
-	if o.RequestTimeout == 0 {
-		o.RequestTimeout = time.Minute
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -177,6 +177,18 @@ func TestOneClientAtATime(t *testing.T) {
 	second.expect(systemReply)
 }
 
+func TestBothDialectsOnOnePort(t *testing.T) {
+	r := serve(t, Options{})
+	for range 2 {
+		c := r.dial()
+		c.exchange("$I#|", "+$shaking your hand#|")
+		c.Close()
+		c = r.dial()
+		c.exchange(" \n{\"execute\":\"mcd-exit\"}", `{"return":`)
+		c.Close()
+	}
+}
+
 func TestADisconnectLeavesTheMachineAsItIs(t *testing.T) {
 	r := serve(t, Options{})
 	first := r.dial()
