@@ -60,13 +60,13 @@ var architectures = []architecture{
 	},
 	{
 		name: "i386", machine: elf.EM_386, class: elf.ELFCLASS32,
-		board: "pc", cpu: "qemu32", ram: 0,
+		board: "microvm", cpu: "qemu32", ram: 0,
 		bits: 32, pc: "eip", sp: "esp", value: "eax", slot: "ebx", passes: "ecx", core: "edx",
 		free: []string{"esi", "edi", "ebp"},
 	},
 	{
 		name: "x86_64", machine: elf.EM_X86_64, class: elf.ELFCLASS64,
-		board: "pc", cpu: "qemu64", ram: 0,
+		board: "microvm", cpu: "qemu64", ram: 0,
 		bits: 64, pc: "rip", sp: "rsp", value: "rax", slot: "rbx", passes: "rcx", core: "rdx",
 		free: append([]string{"rsi", "rdi", "rbp"}, numbered("r", 8, 15)...),
 	},

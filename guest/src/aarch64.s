@@ -36,8 +36,8 @@ label start
         .ifdef SMP
         cbnz x3, enter
         mrs x4, currentel
-        cmp x4, #1 << 2                         // above EL1 (secure=on) there is no PSCI by hvc, and with EL3
-        b.ne enter                              // every core starts here by itself
+        cmp x4, #3 << 2                         // in EL3 (-M virt,secure=on) there is no PSCI, and every core
+        b.eq enter                              // starts here by itself
         mov x4, #1
 1:      ldr x0, =0xc4000003                     // PSCI CPU_ON, an error for a core that does not exist
         mov x1, x4
@@ -53,7 +53,17 @@ label start
         .endif
 
         .ifdef MMU
-        adr x4, entries
+        mrs x4, currentel
+        cmp x4, #3 << 2
+        b.ne 1f
+        mov x4, #1 << 10                        // EL3 (secure=on): go on in EL1, 64 bits, secure
+        msr scr_el3, x4
+        mov x4, #0x3c5
+        msr spsr_el3, x4
+        adr x4, 1f
+        msr elr_el3, x4
+        eret
+1:      adr x4, entries
 1:      ldp x5, x6, [x4], #16
         cbz x5, 2f
         str x6, [x5]
