@@ -171,6 +171,9 @@ func (t *Target) Close() error {
 	t.mon.Disconnect()
 	err := t.gdb.Conn().Close()
 	t.events.Wait()
+	if errors.Is(err, net.ErrClosed) { // by whoever ended QEMU
+		return nil
+	}
 	return err
 }
 

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package suites
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+
+	"mcdtest/guest"
+	"mcdtest/harness"
+	"mcdtest/harness/debugger"
+	"mcdtest/harness/jsonclient"
+	"mcdtest/harness/rawclient"
+	"mcdtest/harness/result"
+	"mcdtest/harness/transcript"
+)
+
+// Rig is what a spec works with: a machine, clients of its endpoint, observers, and what is kept of all that happens.
+type Rig struct {
+	Case
+	Settings Settings
+	Spec     *Spec
+	// Machine is the one that was started last.
+	*Machine
+
+	id       string
+	fault    *faultInUse
+	machines []*Machine
+}
+
+// Machine is a QEMU of a spec with the record of what was said to its endpoint.
+type Machine struct {
+	*harness.Machine
+	Recorder *transcript.Recorder
+
+	fault      *faultInUse
+	mu         sync.Mutex
+	conns      []net.Conn
+	unexpected error // what Close said
+	closed     bool
+	endEvents  context.CancelFunc
+	seen       chan struct{}
+}
+
+// current is the rig of the spec that runs, for the fail handler. Specs of a process run one after another.
+var current atomic.Pointer[Rig]
+
+func newRig(settings Settings, f *faultInUse, item Item) *Rig {
+	r := &Rig{Case: item.Case, Settings: settings, Spec: item.Spec, id: item.ID(), fault: f}
+	current.Store(r)
+	return r
+}
+
+// Fail is the fail handler of a suite of this package. What explains a failure stands before it: the end of QEMU, or
+// an endpoint that hangs.
+func Fail(message string, skip ...int) {
+	n := 1
+	if len(skip) > 0 {
+		n += skip[0]
+	}
+	if r := current.Load(); r != nil {
+		if why := r.crash(); why != "" {
+			message = why + "\n\n" + message
+		}
+	}
+	ginkgo.Fail(message, n)
+}
+
+// MachineConfig is what a spec may say of its machine.
+type MachineConfig struct {
+	Variant guest.Variant
+	Cores   int
+	Args    []string
+	Running bool
+}
+
+// Config is the machine that the spec's entry asks for.
+func (s *Spec) Config() MachineConfig {
+	return MachineConfig{Variant: s.Variant, Cores: s.Cores, Args: s.Args, Running: s.Running}
+}
+
+// StartMachine starts a machine, which is then the Rig's Machine. The spec is skipped if the build cannot have it.
+func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
+	ginkgo.GinkgoHelper()
+	build, err := findBuild(r.Arch)
+	if err != nil {
+		if os.Getenv(harness.QEMUVariable) != "" && errors.Is(err, os.ErrNotExist) {
+			ginkgo.Skip(fmt.Sprintf("not applicable: %v", err))
+		}
+		Expect(err).NotTo(HaveOccurred())
+	}
+	if cfg.Variant == "" {
+		cfg.Variant = guest.Loop
+	}
+	image, err := guest.Lookup(r.Arch, cfg.Variant)
+	if err != nil {
+		ginkgo.Skip(fmt.Sprintf("not applicable: %v", err))
+	}
+	if cfg.Cores == 0 {
+		cfg.Cores = r.Cores
+	}
+	m, err := harness.Start(ctx, harness.Config{
+		Build: build, Guest: image, Cores: cfg.Cores, Endpoint: r.Settings.endpoint(build), Dialect: r.Dialect,
+		Running: cfg.Running, Args: cfg.Args, WrapTarget: r.fault.wrapTarget(),
+	})
+	Expect(err).NotTo(HaveOccurred())
+	sm := &Machine{Machine: m, Recorder: transcript.NewRecorder(recorderLimit), fault: r.fault, seen: make(chan struct{})}
+	r.Machine = sm
+	r.machines = append(r.machines, sm)
+	sm.Recorder.Comment("mcdtest: %s", r.id)
+	sm.Recorder.Comment("%s %s, %s endpoint: %s %s", build.Program(), build.Version, m.Endpoint(), build.Program(), strings.Join(m.Args(), " "))
+	sm.recordEvents()
+	return sm
+}
+
+// recorderLimit bounds what is kept of a spec's conversation, in bytes.
+const recorderLimit = 8 << 20
+
+// recordEvents puts QMP's events into the record, so that the state of the VM stands between the packets.
+func (m *Machine) recordEvents() {
+	ctx, cancel := context.WithCancel(context.Background())
+	m.endEvents = cancel
+	events, err := m.QMP().Events(ctx)
+	if err != nil {
+		close(m.seen)
+		return
+	}
+	go func() {
+		defer close(m.seen)
+		for ev := range events {
+			switch ev.Event {
+			case "STOP", "RESUME", "RESET", "SHUTDOWN", "GUEST_PANICKED":
+				m.Recorder.Comment("VM %s", ev.Event)
+			}
+		}
+	}()
+}
+
+// Connect makes a new connection to the endpoint. Nothing is recorded of what goes over it; that is its client's part.
+func (m *Machine) Connect(ctx context.Context) net.Conn {
+	ginkgo.GinkgoHelper()
+	conn, err := m.Dial(ctx)
+	Expect(err).NotTo(HaveOccurred())
+	conn = m.fault.wrapConn(conn, string(m.Dialect()))
+	m.mu.Lock()
+	m.conns = append(m.conns, conn)
+	m.mu.Unlock()
+	return conn
+}
+
+// Packets is a raw packet client on a new connection.
+func (m *Machine) Packets(ctx context.Context) *rawclient.Client {
+	ginkgo.GinkgoHelper()
+	return rawclient.New(m.Connect(ctx), rawclient.Options{
+		Recorder: m.Recorder, Gone: m.Done(), GoneErr: m.ended,
+	})
+}
+
+// Objects is a raw client of the JSON dialect on a new connection.
+func (m *Machine) Objects(ctx context.Context) *jsonclient.Client {
+	ginkgo.GinkgoHelper()
+	return jsonclient.New(m.Connect(ctx), jsonclient.Options{Recorder: m.Recorder, Gone: m.Done(), GoneErr: m.ended})
+}
+
+func (m *Machine) ended() error {
+	if exit := m.Exit(); exit != nil {
+		return exit
+	}
+	return nil
+}
+
+// Debugger is an open session on a new connection, in the case's dialect.
+func (m *Machine) Debugger(ctx context.Context) debugger.Debugger {
+	ginkgo.GinkgoHelper()
+	var d debugger.Debugger
+	if m.Dialect() == harness.JSON {
+		ginkgo.Skip("json debugger pending")
+	} else {
+		d = debugger.NewPacket(m.Packets(ctx))
+	}
+	Expect(d.Open(ctx)).To(Succeed())
+	return d
+}
+
+// crash says what went wrong with the machines beside the spec's own assertions.
+func (r *Rig) crash() string {
+	var b strings.Builder
+	for _, m := range r.machines {
+		m.mu.Lock()
+		unexpected := m.unexpected
+		m.mu.Unlock()
+		if exit := m.Exit(); exit != nil && !m.EndExpected() {
+			fmt.Fprintf(&b, "QEMU ended: %v\n", exit)
+		} else if unexpected != nil {
+			fmt.Fprintf(&b, "%v\n", unexpected)
+		}
+		for _, line := range m.Complaints() {
+			fmt.Fprintf(&b, "QEMU says: %s\n", line)
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// Describe says where the spec's machines stand.
+func (r *Rig) Describe() string {
+	var b strings.Builder
+	for _, m := range r.machines {
+		b.WriteString(m.Machine.Describe())
+		b.WriteString(tail(m.Recorder, 10))
+	}
+	return b.String()
+}
+
+// tail is the end of a conversation.
+func tail(rec *transcript.Recorder, n int) string {
+	entries := rec.Entries()
+	if len(entries) > n {
+		entries = entries[len(entries)-n:]
+	}
+	return string(transcript.FormatTimed(entries))
+}
+
+// finish ends the machines and keeps what is worth keeping.
+func (r *Rig) finish(context.Context) {
+	defer current.CompareAndSwap(r, nil)
+	failed := ginkgo.CurrentSpecReport().Failed()
+	why := ""
+	if failed {
+		why = r.diagnose()
+	}
+	var problems []error
+	for _, m := range r.machines {
+		if err := m.shut(); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if why == "" {
+		why = r.crash()
+	}
+	if failed || len(problems) > 0 || r.Settings.Record {
+		r.report(why, failed || len(problems) > 0)
+	}
+	if len(problems) > 0 && !failed {
+		ginkgo.Fail(errors.Join(problems...).Error())
+	}
+}
+
+// shut ends a machine.
+func (m *Machine) shut() error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return m.unexpected
+	}
+	m.closed = true
+	conns := m.conns
+	m.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+	err := m.Machine.Close()
+	m.endEvents()
+	<-m.seen
+	m.mu.Lock()
+	m.unexpected = err
+	m.mu.Unlock()
+	return err
+}
+
+// Limits of the look at an endpoint after a failure.
+const (
+	monitorLimit = 2 * time.Second
+	slowLimit    = 3 * time.Second
+)
+
+// diagnose tells, after a failure, a QEMU that hangs from an endpoint that hangs or is slow.
+func (r *Rig) diagnose() string {
+	if why := r.crash(); why != "" {
+		return why
+	}
+	message := ginkgo.CurrentSpecReport().FailureMessage()
+	if !strings.Contains(message, rawclient.ErrTimeout.Error()) || r.Machine == nil {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), monitorLimit)
+	defer cancel()
+	state, err := r.RunState(ctx)
+	if err != nil {
+		return fmt.Sprintf("QEMU hangs: its monitor does not answer either: %v", err)
+	}
+	r.mu.Lock()
+	conns := r.conns
+	r.mu.Unlock()
+	if len(conns) == 0 {
+		return ""
+	}
+	conn := conns[len(conns)-1]
+	start := time.Now()
+	if conn.SetReadDeadline(start.Add(slowLimit)) != nil {
+		return ""
+	}
+	late := make([]byte, 4096)
+	n, err := conn.Read(late)
+	if n > 0 {
+		r.Recorder.Received(late[:n])
+		return fmt.Sprintf("the endpoint is slow: its answer came %v after the wait for it was over", time.Since(start).Round(time.Millisecond))
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Sprintf("the endpoint hangs: nothing came for another %v, while QEMU's monitor answers (run state %q)", slowLimit, state)
+	}
+	return ""
+}
+
+var notFileName = regexp.MustCompile(`[^A-Za-z0-9.]+`)
+
+// report attaches the evidence to Ginkgo's report, and writes a script that plays the failure again.
+func (r *Rig) report(crash string, failed bool) {
+	ev := result.Evidence{
+		ID: r.id, Subject: r.Spec.Subject, Arch: r.Arch, Cores: r.Cores, Dialect: string(r.Dialect), Crash: crash,
+	}
+	for _, m := range r.machines {
+		build := m.Build()
+		ev.QEMU, ev.Version, ev.Endpoint = build.Path, build.Version, string(m.Endpoint())
+		var text bytes.Buffer
+		m.Recorder.WriteTimed(&text)
+		em := result.Machine{
+			Command: append([]string{build.Path}, m.Args()...), Stderr: strings.Join(m.Stderr(), "\n"), Transcript: text.String(),
+		}
+		if exit := m.Exit(); exit != nil && !m.EndExpected() {
+			em.Exit = exit.Error()
+		}
+		ev.Machines = append(ev.Machines, em)
+	}
+	if failed {
+		ev.Reproduce = r.reproduce()
+		r.print(ev)
+	}
+	ginkgo.AddReportEntry(result.EvidenceName, ev, ginkgo.ReportEntryVisibilityNever)
+}
+
+// reproduce writes the conversation as a script and returns the command that plays it, or the one that runs the spec
+// alone if there is no place for scripts.
+func (r *Rig) reproduce() string {
+	alone := fmt.Sprintf("mcdtest suite --arch %s --cores %d --dialect %s --specs '^%s$'", r.Arch, r.Cores, r.Dialect, regexp.QuoteMeta(r.id))
+	if r.Settings.Artifacts == "" || r.Machine == nil {
+		return alone
+	}
+	name := filepath.Join(r.Settings.Artifacts, strings.Trim(notFileName.ReplaceAllString(r.id, "-"), "-")+".txt")
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "# Recorded from a failed spec: %s\n# To run the spec: %s\n", r.id, alone)
+	r.Recorder.WriteTo(&text)
+	if err := os.MkdirAll(r.Settings.Artifacts, 0o777); err != nil {
+		return alone
+	}
+	if err := os.WriteFile(name, text.Bytes(), 0o666); err != nil {
+		ginkgo.GinkgoWriter.Printf("the script that reproduces this could not be written: %v\n", err)
+		return alone
+	}
+	cmd := fmt.Sprintf("mcdtest play --arch %s --cores %d --dialect %s", r.Arch, r.Machine.Machine.Cores(), r.Dialect)
+	if v := r.Guest().Variant; v != guest.Loop {
+		cmd += " --variant " + string(v)
+	}
+	return cmd + " " + name
+}
+
+// print shows the evidence to whoever reads the output of the run.
+func (r *Rig) print(ev result.Evidence) {
+	w := ginkgo.GinkgoWriter
+	if ev.Crash != "" {
+		w.Println(ev.Crash)
+	}
+	for i, m := range ev.Machines {
+		w.Printf("QEMU: %s\n", strings.Join(m.Command, " "))
+		if m.Stderr != "" {
+			w.Printf("stderr:\n%s\n", m.Stderr)
+		}
+		w.Printf("the last packets:\n%s", tail(r.machines[i].Recorder, 30))
+	}
+	w.Printf("to reproduce: %s\n", ev.Reproduce)
+}
