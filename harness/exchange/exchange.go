@@ -112,34 +112,78 @@ func jsonName(p []byte) (string, bool) {
 	return request.Execute, true
 }
 
-// Fold is a run of exchanges of the same kind.
+// Fold is a stretch of a conversation, of which repetitions are left out.
 type Fold struct {
-	Shown  []Exchange // those to show
-	Hidden int        // how many like the first follow that are not shown
-	Last   *Exchange  // the one behind them, to show
+	Shown  []Exchange
+	Hidden int       // how many like Shown follow that are not shown: exchanges if there is a Last, rounds otherwise
+	Last   *Exchange // behind them, to show
 }
 
-// shown is how many exchanges of a run are shown in front of those that are left out.
-const shown = 2
+const (
+	shownOfRun  = 2  // exchanges of a run of the same request that are shown in front of those that are left out
+	repetitions = 3  // so many rounds of the same requests are folded
+	longestLoop = 12 // requests in a round
+)
 
-// Folded groups exchanges; of a run of the same request the middle is left out. A list query counts as the same request
-// from its first element to its last.
+// Folded groups exchanges. Of a run of the same request the middle is left out; a list query counts as the same request
+// from its first element to its last. Of rounds of the same requests only the first is kept.
 func Folded(list []Exchange) []Fold {
-	var folds []Fold
+	var runs [][]Exchange
 	for i := 0; i < len(list); {
 		n := 1
 		for i+n < len(list) && same(list[i], list[i+n]) {
 			n++
 		}
-		run := list[i : i+n]
+		runs = append(runs, list[i:i+n])
 		i += n
-		if n <= shown+2 {
-			folds = append(folds, Fold{Shown: run})
+	}
+	var folds []Fold
+	for i := 0; i < len(runs); {
+		length, rounds := loop(runs[i:])
+		if rounds < repetitions {
+			folds = append(folds, fold(runs[i]))
+			i++
 			continue
 		}
-		folds = append(folds, Fold{Shown: run[:shown], Hidden: n - shown - 1, Last: &run[n-1]})
+		var first []Exchange
+		for _, r := range runs[i : i+length] {
+			first = append(first, r...)
+		}
+		folds = append(folds, Fold{Shown: first, Hidden: rounds - 1})
+		i += length * rounds
 	}
 	return folds
+}
+
+// loop finds how many runs make a round that repeats from the start of the list on, and how often it comes.
+func loop(runs [][]Exchange) (length, rounds int) {
+	for length = 1; length <= longestLoop && length*repetitions <= len(runs); length++ {
+		rounds = 1
+		for rounds*length+length <= len(runs) && sameRuns(runs[:length], runs[rounds*length:]) {
+			rounds++
+		}
+		if rounds >= repetitions {
+			return length, rounds
+		}
+	}
+	return 0, 0
+}
+
+func sameRuns(a, b [][]Exchange) bool {
+	for i := range a {
+		if !same(a[i][0], b[i][0]) {
+			return false
+		}
+	}
+	return true
+}
+
+func fold(run []Exchange) Fold {
+	n := len(run)
+	if n <= shownOfRun+2 {
+		return Fold{Shown: run}
+	}
+	return Fold{Shown: run[:shownOfRun], Hidden: n - shownOfRun - 1, Last: &run[n-1]}
 }
 
 func same(a, b Exchange) bool {

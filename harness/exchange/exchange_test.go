@@ -78,6 +78,26 @@ func TestDrawFoldsRuns(t *testing.T) {
 	}
 }
 
+func TestDrawFoldsRounds(t *testing.T) {
+	text := strings.Repeat("> $c0;0#|\n< +\n> $C0;0#|\n< +\n> $qstate0#|\n< +$state=running.#|\n> $qstate0#|\n< +$state=debug.#|\n", 7)
+	got := Draw(Pair(parse(t, "> $m0;1;0;4#|\n< +$00#|\n"+text+"> $m0;1;0;4#|\n< +$00#|\n")), 100, Paint{})
+	want := []string{
+		"─► $m0;1;0;4#|                        ◄─ +$00#|                  read memory",
+		"─► $c0;0#|                            ◄─ +                       single step",
+		"─► $C0;0#|                            ◄─ +                       go",
+		"─► $qstate0#|                         ◄─ +$state=running.#|      core state",
+		"─► $qstate0#|                         ◄─ +$state=debug.#|        core state",
+		"   ⋮ 6 more rounds of this",
+		"─► $m0;1;0;4#|                        ◄─ +$00#|                  read memory",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(- want, + got):\n%s", diff)
+	}
+	if all := DrawAll(Pair(parse(t, text)), 100, Paint{}); len(all) != 7*4 {
+		t.Errorf("want all 28 exchanges, got %d lines", len(all))
+	}
+}
+
 func TestDrawKeepsTheWidth(t *testing.T) {
 	long := strings.Repeat("0123456789", 50)
 	for _, text := range []string{
@@ -86,16 +106,21 @@ func TestDrawKeepsTheWidth(t *testing.T) {
 		"> $M0;1;0;250;" + long + "#|\n< +$" + long + "#|\n",
 	} {
 		for _, width := range []int{70, 80, 132} {
-			line := Draw(Pair(parse(t, text)), width, Paint{})[0]
-			if n := utf8.RuneCountInString(line); n > width {
-				t.Errorf("width %d: the line has %d columns: %s", width, n, line)
+			lines := Draw(Pair(parse(t, text)), width, Paint{})
+			if len(lines) != 2 {
+				t.Errorf("width %d: want a line for each direction, got %q", width, lines)
 			}
-			if !strings.Contains(line, "#|") {
-				t.Errorf("width %d: the end of the packet is not shown: %s", width, line)
+			for _, line := range lines {
+				if n := utf8.RuneCountInString(line); n > width {
+					t.Errorf("width %d: the line has %d columns: %s", width, n, line)
+				}
+				if !strings.Contains(line, "#|") {
+					t.Errorf("width %d: the end of the packet is not shown: %s", width, line)
+				}
 			}
 		}
-		if line := Draw(Pair(parse(t, text)), 0, Paint{})[0]; !strings.Contains(line, long) {
-			t.Errorf("without a limit something was left out: %s", line)
+		if lines := Draw(Pair(parse(t, text)), 0, Paint{}); !strings.Contains(strings.Join(lines, ""), long) {
+			t.Errorf("without a limit something was left out: %q", lines)
 		}
 	}
 }
@@ -104,7 +129,7 @@ func TestDrawPaints(t *testing.T) {
 	mark := func(s string) func(string) string { return func(text string) string { return s + text + s } }
 	got := Draw(Pair(parse(t, "> $I#|\n< +\n> EOF\n")), 100, Paint{mark("c"), mark("s"), mark("d")})
 	want := []string{
-		"c─► $I#|c                              s ◄─ +s                       dopen serverd",
+		"c─► $I#|c                               s◄─ +s                       dopen serverd",
 		"d(client closes the connection)d",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

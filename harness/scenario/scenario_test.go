@@ -103,7 +103,7 @@ func TestLoop(t *testing.T) {
 		t.Fatalf("%s: %v\n%s", failed, err, strings.Join(notes, "\n"))
 	}
 	all := strings.Join(notes, "\n")
-	for _, want := range []string{"QMP: machine prelaunch", "QMP: machine running", "MCD: variable", "qtest: variable", "symbols: loop is at", " is branch"} {
+	for _, want := range []string{"QMP: machine prelaunch", "QMP: machine running", "MCD: variable", "qtest: variable", "symbols: loop is at", "pc walks loop, after_load"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nobody noted %q:\n%s", want, all)
 		}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"mcdtest/stub"
 )
 
 // Device is where a stream is found.
@@ -187,45 +189,33 @@ func splitOptions(s string) []string {
 	return list
 }
 
-// MaxPath is the longest path of a unix socket that the system takes.
-const MaxPath = len(unix.RawSockaddrUnix{}.Path) - 1
-
 // Open opens the device: a listener, or a connection if the device is one already or is to be dialled.
 func (d Device) Open(ctx context.Context) (net.Listener, net.Conn, error) {
-	if d.Network == "fd" {
+	switch {
+	case d.Network == "fd":
 		return d.openFD()
-	}
-	if d.Network == "unix" && len(d.Address) > MaxPath {
-		return nil, nil, fmt.Errorf("%s: the path of the socket has %d bytes and may have %d: choose a shorter folder", d.Text, len(d.Address), MaxPath)
-	}
-	if !d.Server {
+	case !d.Server:
 		c, err := new(net.Dialer).DialContext(ctx, d.Network, d.Address)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: connect to %s: %w: is somebody listening there?", d.Text, d.Address, cause(err))
 		}
 		return nil, c, nil
-	}
-	if d.Network == "unix" && !strings.HasPrefix(d.Address, "@") {
-		if err := removeStale(d.Address); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", d.Text, err)
+	case d.Network == "unix" && !d.Abstract():
+		l, err := stub.Listen("unix:"+d.Address, nil)
+		return l, nil, err
+	case d.Network == "unix":
+		l, err := new(net.ListenConfig).Listen(ctx, "unix", d.Address)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: listen on %s: %w", d.Text, d.Address, cause(err))
 		}
+		return l, nil, nil
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, d.Network, d.Address)
-	if err != nil {
-		hint := ""
-		if errors.Is(err, syscall.EADDRINUSE) {
-			hint = ": another program listens there; end it or choose another port (0 takes any)"
-		}
-		return nil, nil, fmt.Errorf("%s: listen on %s: %w%s", d.Text, d.Address, cause(err), hint)
-	}
-	if d.Network == "unix" && !strings.HasPrefix(d.Address, "@") {
-		if err := os.Chmod(d.Address, 0o600); err != nil {
-			l.Close()
-			return nil, nil, fmt.Errorf("%s: %w", d.Text, err)
-		}
-	}
-	return l, nil, nil
+	l, err := stub.Listen(d.Address, nil)
+	return l, nil, err
 }
+
+// Abstract reports whether the device is a unix socket that has no file.
+func (d Device) Abstract() bool { return d.Network == "unix" && strings.HasPrefix(d.Address, "@") }
 
 // openFD makes a listener or a connection of a descriptor that was inherited.
 func (d Device) openFD() (net.Listener, net.Conn, error) {
@@ -247,18 +237,6 @@ func (d Device) openFD() (net.Listener, net.Conn, error) {
 		return nil, nil, fmt.Errorf("%s: %w", d.Text, err)
 	}
 	return nil, c, nil
-}
-
-// removeStale removes the socket file that a server which was killed left behind; nothing else.
-func removeStale(path string) error {
-	st, err := os.Lstat(path)
-	if err != nil {
-		return nil // bind says what is wrong
-	}
-	if st.Mode()&os.ModeSocket == 0 {
-		return fmt.Errorf("%s exists and is no socket: remove it or choose another path", path)
-	}
-	return os.Remove(path)
 }
 
 // cause is the system's error below net's, which repeats address and operation.

@@ -66,6 +66,10 @@ func Parse(args []string) (*CommandLine, error) {
 			}
 		case "-qtest":
 			c.QTest = true
+		case "-object":
+			if strings.HasPrefix(value, "qtest,") || strings.Contains(value, "qom-type=qtest") {
+				c.QTest = true
+			}
 		case "-S":
 			c.Running = false
 		case "-daemonize":

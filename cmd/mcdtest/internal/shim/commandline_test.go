@@ -37,6 +37,9 @@ func TestParse(t *testing.T) {
 			want:   CommandLine{MCD: "chardev:m", Rest: []string{"-M", "virt,secure=on"}, Machine: "virt", Running: true},
 			device: "fd ",
 		}, {
+			args: "-object qtest,id=q,chardev=c",
+			want: CommandLine{Rest: []string{"-object", "qtest,id=q,chardev=c"}, QTest: true, Running: true},
+		}, {
 			args: "-append -mcd -gdb none",
 			want: CommandLine{Rest: []string{"-append", "-mcd", "-gdb", "none"}, Running: true},
 		}, {

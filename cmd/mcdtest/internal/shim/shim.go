@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -37,8 +38,11 @@ const EndpointCommand = "qemu-shim-endpoint"
 // helpLine is how QEMU's -help describes an option; the suite looks for it to tell whether a build has -mcd.
 const helpLine = "-mcd dev        accept MCD connections on 'dev' (by mcdtest's stub)\n"
 
+// Prefix is how the names begin under which the shim acts as a QEMU.
+const Prefix = "qemu-system-"
+
 // Is reports whether a program called by this name is to be a QEMU.
-func Is(argv0 string) bool { return strings.HasPrefix(filepath.Base(argv0), "qemu-system-") }
+func Is(argv0 string) bool { return strings.HasPrefix(filepath.Base(argv0), Prefix) }
 
 // Run becomes the QEMU that argv[0] names. It returns only if that fails, or when -help is done.
 func Run(ctx context.Context, argv []string, stdout io.Writer) (status int, err error) {
@@ -145,7 +149,7 @@ func startEndpoint(ctx context.Context, name string, c *CommandLine) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	if d.Network == "unix" && d.Server && !strings.HasPrefix(d.Address, "@") {
+	if d.Network == "unix" && d.Server && !d.Abstract() {
 		s.Unlink = d.Address
 	}
 	started := false
@@ -201,6 +205,11 @@ func startEndpoint(ctx context.Context, name string, c *CommandLine) ([]string, 
 		args = append(args, "-chardev", fmt.Sprintf("socket,id=qtest,fd=%d", qtArg), "-qtest", "chardev:qtest", "-qtest-log", "none")
 	}
 
+	// The endpoint must have no descriptor of QEMU's, or nobody would see it closed when QEMU ends.
+	theirs, err = closedOnExec(theirs)
+	if err != nil {
+		return nil, err
+	}
 	text, err := json.Marshal(s)
 	if err != nil {
 		return nil, err
@@ -217,13 +226,36 @@ func startEndpoint(ctx context.Context, name string, c *CommandLine) ([]string, 
 		return nil, fmt.Errorf("start the MCD endpoint: %w", err)
 	}
 	started = true
-	// Only now: the endpoint must not have QEMU's ends, or it would not see them closed.
 	for _, fd := range theirs {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
 			return nil, fmt.Errorf("hand a descriptor to QEMU: %w", err)
 		}
 	}
 	return args, nil
+}
+
+// closedOnExec keeps the descriptors that this process inherited from the endpoint as well, and returns all that QEMU is
+// to have.
+func closedOnExec(fds []int) ([]int, error) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return nil, fmt.Errorf("list the descriptors that are QEMU's: %w", err)
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= 2 {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
+			continue // that of the list itself, or our own
+		}
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+			return nil, fmt.Errorf("keep descriptor %d for QEMU: %w", fd, err)
+		}
+		fds = append(fds, fd)
+	}
+	return fds, nil
 }
 
 // socketpair makes a connection to QEMU: our end and the number of QEMU's end.

@@ -14,7 +14,7 @@ import (
 )
 
 // DefaultWidth is assumed where there is no terminal.
-const DefaultWidth = 100
+const DefaultWidth = 160
 
 // Style makes text bold or coloured, or leaves it as it is.
 type Style struct {

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"net"
+
+	"mcdtest/harness"
+	"mcdtest/harness/debugger"
+	"mcdtest/harness/rawclient"
+	"mcdtest/harness/transcript"
+)
+
+// newDebugger makes a session on a connection to the machine's endpoint, in the machine's dialect.
+func newDebugger(m *harness.Machine, conn net.Conn, rec *transcript.Recorder) (debugger.Debugger, error) {
+	switch m.Dialect() {
+	case harness.Packet:
+		return debugger.NewPacket(rawclient.New(conn, rawOptions(m, rec))), nil
+	default:
+		conn.Close()
+		return nil, fmt.Errorf("there is no client for the %s dialect", m.Dialect())
+	}
+}
+
+// rawOptions let a client see QEMU's end at once.
+func rawOptions(m *harness.Machine, rec *transcript.Recorder) rawclient.Options {
+	return rawclient.Options{Recorder: rec, Gone: m.Done(), GoneErr: func() error {
+		if exit := m.Exit(); exit != nil {
+			return exit
+		}
+		return nil
+	}}
+}

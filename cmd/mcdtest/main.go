@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command mcdtest tests MCD debug stubs of QEMU, and serves MCD in front of any QEMU. Its commands are thin: each has a
+// file of its own, and what it does is in the packages that it calls.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"mcdtest/cmd/mcdtest/internal/shim"
+	"mcdtest/cmd/mcdtest/internal/term"
+	"mcdtest/guest"
+)
+
+// Exit statuses.
+const (
+	statusFailed     = 1 // what was tested is wrong
+	statusCannotRun  = 2 // it could not be tested, or the command line is wrong
+	statusInterrupts = 128
+)
+
+// commands is the command line.
+type commands struct {
+	Run      runCmd     `cmd:"" help:"Play the loop scenario on a QEMU and show what happens."`
+	QEMUShim shimCmd    `cmd:"" name:"qemu-shim" help:"Give any QEMU the option -mcd."`
+	Version  versionCmd `cmd:"" help:"Print the version."`
+}
+
+// console is where a command reads and writes.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+	style    term.Style // of out
+}
+
+// failed is an error that has been shown already; only the exit status is left to tell.
+type failed int
+
+func (f failed) Error() string { return fmt.Sprintf("exit status %d", int(f)) }
+
+func main() { os.Exit(Main()) }
+
+// Main is the program; it returns the exit status.
+func Main() int {
+	name := filepath.Base(os.Args[0])
+	switch {
+	case shim.Is(name):
+		status, err := shim.Run(context.Background(), os.Args, os.Stdout)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		}
+		return status
+	case len(os.Args) == 3 && os.Args[1] == shim.EndpointCommand:
+		return shim.Endpoint(os.Args[2])
+	}
+	return run(os.Args[1:], &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, style: term.For(os.Stdout)})
+}
+
+func run(args []string, con *console) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+
+	var cli commands
+	exited := -1
+	parser, err := newParser(&cli, con, func(status int) { exited = status })
+	if err != nil {
+		fmt.Fprintf(con.err, "mcdtest: %v\n", err)
+		return statusCannotRun
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		command := "mcdtest"
+		if p := (*kong.ParseError)(nil); errors.As(err, &p) && p.Context != nil && p.Context.Command() != "" {
+			command += " " + p.Context.Selected().Name
+		}
+		fmt.Fprintf(con.err, "%s: %v\nTry: %s --help\n", command, err, command)
+		return statusCannotRun
+	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err = parsed.Run(con)
+	var f failed
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &f):
+		return int(f)
+	case ctx.Err() != nil:
+		fmt.Fprintf(con.err, "mcdtest %s: interrupted\n", parsed.Selected().Name)
+		return statusInterrupts + int(syscall.SIGINT)
+	}
+	fmt.Fprintf(con.err, "mcdtest %s: %v\n", parsed.Selected().Name, err)
+	return statusCannotRun
+}
+
+func newParser(cli *commands, con *console, exit func(int)) (*kong.Kong, error) {
+	return kong.New(cli,
+		kong.Name("mcdtest"),
+		kong.Description("Tests for MCD debug stubs of QEMU, and an MCD server for any QEMU.\n\n"+
+			"Start with: mcdtest doctor, mcdtest run. A QEMU is looked for in $MCDTEST_QEMU (a binary or a folder), then in $PATH."),
+		kong.Writers(con.out, con.err),
+		kong.Exit(exit),
+		kong.Vars{
+			"architectures": strings.Join(guest.Architectures(), ", "),
+			"max_cores":     strconv.Itoa(guest.MaxCores),
+		},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+}
