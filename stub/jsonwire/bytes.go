@@ -89,27 +89,61 @@ func (d *decoder) bytes(dst []byte) ([]byte, error) {
 	}
 }
 
-// denseBytes reads numbers as long as they are well-formed, follow each other without white space, and have a comma
-// behind them. Whatever stops it, the last number included, is left for the careful way.
+// fourZeros is "0,0,0,0,": the data of a read, which is to be overwritten, mostly consists of it.
+const fourZeros = ones*'0' ^ 0x1c001c001c001c00
+
+// denseBytes reads numbers, two at a time, as long as they are well-formed, follow each other without white space, and have a
+// comma behind them. Whatever stops it is left for the careful way.
 func (d *decoder) denseBytes(dst []byte) []byte {
 	b, i := d.b, d.i
-	for i+4 <= len(b) {
-		t := binary.LittleEndian.Uint32(b[i:]) ^ 0x30303030
-		// A byte of t is below 10 where there was a digit; n is the number of digits in front.
-		n := bits.TrailingZeros32((t+0x76767676|t)&0x80808080) / 8
-		if n == 0 || n > 3 || b[i+n] != ',' {
+	if len(b)-i < 16 {
+		return dst
+	}
+	j := len(dst)
+	dst = grow(dst, min((len(b)-i)/2, 4096))
+	out := dst[:cap(dst)]
+	for i+8 <= len(b) {
+		if j+2 > len(out) {
+			dst = grow(out[:j], j+4)
+			out = dst[:cap(dst)]
+		}
+		w := binary.LittleEndian.Uint64(b[i:])
+		if w == fourZeros {
+			if j+4 > len(out) {
+				dst = grow(out[:j], j+4)
+				out = dst[:cap(dst)]
+			}
+			binary.LittleEndian.PutUint32(out[j:], 0)
+			j += 4
+			i += 8
+			continue
+		}
+		comma := w ^ ones*','
+		comma = (comma - ones) &^ comma & highs
+		p := bits.TrailingZeros64(comma) // the high bit of the first comma
+		comma &= comma - 1
+		q := bits.TrailingZeros64(comma) // and of the second
+		if q >= 64 || p < 8 || p >= 32 || q-p < 16 || q-p >= 40 {
 			break
 		}
-		first := byte(t)
-		// Right-align the digits in three bytes, hundreds lowest.
-		t <<= 8 * (3 - n)
-		v := t&0xFF*100 + t>>8&0xFF*10 + t>>16&0xFF
-		if v > 255 || n > 1 && first == 0 {
+		digits := w ^ ones*'0'
+		// The high bit of each byte that was no digit: up to the second comma the commas alone.
+		other := (digits + ones*0x76 | digits) & highs
+		if other<<(63-q) != 1<<63|1<<(63-q+p) {
 			break
 		}
-		dst = append(dst, byte(v))
-		i += n + 1
+		// Shift the digits of each number to the top, ones topmost.
+		first := digits << (71 - p)
+		second := digits << (71 - q) & (^uint64(0) << (72 - (q - p)))
+		v := first>>56 + first>>48&0xFF*10 + first>>40&0xFF*100
+		u := second>>56 + second>>48&0xFF*10 + second>>40&0xFF*100
+		if v|u > 255 || p > 8+7 && digits&0xFF == 0 || q-p > 16 && digits>>(p+1)&0xFF == 0 {
+			break
+		}
+		out[j], out[j+1] = byte(v), byte(u)
+		j += 2
+		i += q/8 + 1
 	}
 	d.i = i
-	return dst
+	return out[:j]
 }

@@ -21,8 +21,8 @@ const (
 
 // Error is why something is not a well-formed request or reply; a server answers it as {"error": …}.
 type Error struct {
-	Class string
-	Desc  string
+	Class string `json:"class"`
+	Desc  string `json:"desc"`
 }
 
 func (e *Error) Error() string { return e.Class + ": " + e.Desc }
@@ -42,61 +42,85 @@ type Request struct {
 // command exists; the error is an *Error. r.ID is valid also with an error.
 func ParseRequest(obj []byte, r *Request) error {
 	*r = Request{}
-	d := decoder{b: obj}
-	var name string
-	var named bool
-	err := d.members(func(key []byte) error {
-		switch string(key) {
-		case "execute":
-			if d.peek() != '"' {
-				return generic("QMP input member 'execute' must be a string")
-			}
-			var err error
-			name, err = d.string()
-			named = true
-			return err
-		case "arguments":
-			if d.peek() != '{' {
-				return generic("QMP input member 'arguments' must be an object")
-			}
-			start := d.i
-			if err := d.skipStructure(); err != nil {
-				return err
-			}
-			r.Arguments = d.b[start:d.i]
-			return nil
-		case "id":
-			start := d.i
-			if err := d.skip(0); err != nil {
-				return err
-			}
-			r.ID = d.b[start:d.i]
-			return nil
-		}
-		return generic("QMP input member '%s' is unexpected", Cut(string(key), 64))
-	}, requestKeys)
-	if err == nil {
-		err = d.end()
-	}
-	if err == nil && !named {
-		err = generic("QMP input lacks member 'execute'")
-	}
-	if err == nil {
-		if r.Command = Lookup(name); r.Command == nil {
-			err = &Error{CommandNotFound, fmt.Sprintf("The command %s has not been found", Cut(name, 64))}
-		}
-	}
+	err := r.parse(obj)
 	if err != nil && r.Arguments != nil {
 		// The arguments were skipped by their brackets. An object that is not JSON at all is reported as that.
-		args := decoder{b: r.Arguments}
-		if bad := args.skip(1); bad != nil {
+		d := decoder{b: r.Arguments}
+		if bad := d.skip(1); bad != nil {
 			return bad
 		}
 	}
 	return err
 }
 
-var requestKeys = []string{"execute", "arguments", "id"}
+func (r *Request) parse(obj []byte) error {
+	d := decoder{b: obj}
+	if d.peek() != '{' {
+		if d.i < len(d.b) {
+			return generic("QMP input must be a JSON object")
+		}
+		return d.syntax("expecting a value")
+	}
+	var name []byte
+	named := false
+	for done := d.open("{}"); !done; {
+		key, err := d.key()
+		if err != nil {
+			return err
+		}
+		again := false
+		switch string(key) {
+		case "execute":
+			if again = named; again {
+				break
+			}
+			if d.peek() != '"' {
+				return generic("QMP input member 'execute' must be a string")
+			}
+			if name, err = d.text(); err != nil {
+				return err
+			}
+			named = true
+		case "arguments":
+			if again = r.Arguments != nil; again {
+				break
+			}
+			if d.peek() != '{' {
+				return generic("QMP input member 'arguments' must be an object")
+			}
+			args, err := d.passed((*decoder).skipStructure)
+			if err != nil {
+				return err
+			}
+			r.Arguments = args
+		case "id":
+			if again = r.ID != nil; again {
+				break
+			}
+			if r.ID, err = d.passed((*decoder).skipOne); err != nil {
+				return err
+			}
+		default:
+			return generic("QMP input member '%s' is unexpected", Cut(string(key), 64))
+		}
+		if again {
+			return generic("JSON parse error, duplicate key '%s'", key)
+		}
+		if done, err = d.next('}'); err != nil {
+			return err
+		}
+	}
+	if err := d.end(); err != nil {
+		return err
+	}
+	if !named {
+		return generic("QMP input lacks member 'execute'")
+	}
+	if r.Command = byName[string(name)]; r.Command == nil {
+		return &Error{CommandNotFound, fmt.Sprintf("The command %s has not been found", Cut(string(name), 64))}
+	}
+	return nil
+}
 
 // DecodeArgs fills args, a pointer as NewArgs makes it, from the request's arguments. Slices in args are used again.
 // The error is an *Error.
@@ -133,44 +157,38 @@ type Reply struct {
 func ParseReply(obj []byte, r *Reply) error {
 	*r = Reply{}
 	d := decoder{b: obj}
-	err := d.members(func(key []byte) error {
-		start := d.i
+	if d.peek() != '{' {
+		return d.syntax("expecting an object")
+	}
+	for done := d.open("{}"); !done; {
+		key, err := d.key()
+		if err != nil {
+			return err
+		}
 		switch string(key) {
 		case "return":
 			if d.peek() != '{' {
 				return generic("'return' is not an object")
 			}
-			if err := d.skipStructure(); err != nil {
-				return err
-			}
-			r.Return = d.b[start:d.i]
-			return nil
+			r.Return, err = d.passed((*decoder).skipStructure)
 		case "error":
-			if err := d.skip(0); err != nil {
-				return err
+			var text []byte
+			if text, err = d.passed((*decoder).skipOne); err == nil {
+				r.Error = new(Error)
+				err = decode(text, r.Error, true)
 			}
-			var e struct {
-				Class string `json:"class"`
-				Desc  string `json:"desc"`
-			}
-			if err := decode(d.b[start:d.i], &e, true); err != nil {
-				return err
-			}
-			r.Error = &Error{e.Class, e.Desc}
-			return nil
+		case "id":
+			r.ID, err = d.passed((*decoder).skipOne)
+		default:
+			r.Other = string(key)
+			err = d.skip(0)
 		}
-		if err := d.skip(0); err != nil {
+		if err != nil {
 			return err
 		}
-		if string(key) == "id" {
-			r.ID = d.b[start:d.i]
-		} else {
-			r.Other = string(key)
+		if done, err = d.next('}'); err != nil {
+			return err
 		}
-		return nil
-	}, nil)
-	if err != nil {
-		return err
 	}
 	return d.end()
 }
@@ -201,8 +219,13 @@ type decoder struct {
 	b     []byte
 	i     int
 	loose bool // pass unknown keys over
-	way   []step
+
+	way   [maxWay]step // to the parameter that is being read
+	depth int
 }
+
+// maxWay is more than the objects of the dialect are nested.
+const maxWay = 8
 
 func (d *decoder) syntax(what string) error {
 	if d.i >= len(d.b) {
@@ -261,41 +284,20 @@ func (d *decoder) end() error {
 	return nil
 }
 
-// members walks through an object and calls member with each key, the decoder standing on the value. A key of names
-// may come once only; for an object with other keys nil is given, and member looks after that itself.
-func (d *decoder) members(member func(key []byte) error, names []string) error {
-	if !d.take('{') {
-		if d.peek() != 0 {
-			return generic("QMP input must be a JSON object")
-		}
-		return d.syntax("expecting a value")
+// open reads the opening one of a pair of brackets, and the closing one if nothing is between them.
+func (d *decoder) open(pair string) (done bool) {
+	if !d.take(pair[0]) {
+		return false
 	}
-	var seen uint64
-	if d.take('}') {
-		return nil
-	}
-	for {
-		key, err := d.key()
-		if err != nil {
-			return err
-		}
-		for i, n := range names {
-			if string(key) != n {
-				continue
-			}
-			if seen&(1<<i) != 0 {
-				return generic("JSON parse error, duplicate key '%s'", n)
-			}
-			seen |= 1 << i
-		}
-		d.space()
-		if err := member(key); err != nil {
-			return err
-		}
-		if done, err := d.next('}'); done || err != nil {
-			return err
-		}
-	}
+	return d.take(pair[1])
+}
+
+// passed gives the text that skip passes over.
+func (d *decoder) passed(skip func(*decoder) error) ([]byte, error) {
+	d.space()
+	start := d.i
+	err := skip(d)
+	return d.b[start:d.i], err
 }
 
 // key reads a key and the colon behind it.
@@ -303,21 +305,20 @@ func (d *decoder) key() ([]byte, error) {
 	if d.peek() != '"' {
 		return nil, d.syntax("expecting a key in quotes")
 	}
+	key, err := d.text()
+	if err == nil && !d.take(':') {
+		err = d.syntax("expecting ':'")
+	}
+	return key, err
+}
+
+// text reads a string; mostly it lies in the input as it is.
+func (d *decoder) text() ([]byte, error) {
 	raw, plain, err := d.raw()
-	if err != nil {
-		return nil, err
+	if err != nil || plain {
+		return raw, err
 	}
-	if !plain {
-		s, err := unquote(raw)
-		if err != nil {
-			return nil, err
-		}
-		raw = []byte(s)
-	}
-	if !d.take(':') {
-		return nil, d.syntax("expecting ':'")
-	}
-	return raw, nil
+	return unquote(raw)
 }
 
 // next reads what follows an element: a comma, or the bracket that ends them.
@@ -337,10 +338,15 @@ type step struct {
 	index int
 }
 
+func (d *decoder) push(s step) {
+	d.way[d.depth] = s
+	d.depth++
+}
+
 // at names a parameter in error messages: "txlist.tx[0].data". key is one more part, or empty.
 func (d *decoder) at(key string) string {
 	var s strings.Builder
-	for _, st := range d.way {
+	for _, st := range d.way[:d.depth] {
 		if st.field == nil {
 			fmt.Fprintf(&s, "[%d]", st.index)
 			continue
@@ -361,39 +367,36 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 	if d.peek() != '{' {
 		return d.typeError(Object)
 	}
-	d.i++
 	var seen uint64
 	next := 0 // keys mostly come in the order of the fields
-	if !d.take('}') {
-		for done := false; !done; {
-			key, err := d.key()
-			if err != nil {
+	for done := d.open("{}"); !done; {
+		key, err := d.key()
+		if err != nil {
+			return err
+		}
+		n := p.find(key, next)
+		if n < 0 {
+			if !d.loose {
+				return generic("Parameter '%s' is unexpected", d.at(Cut(string(key), 64)))
+			}
+			if err := d.skip(0); err != nil {
 				return err
 			}
-			n := p.find(key, next)
-			if n < 0 {
-				if !d.loose {
-					return generic("Parameter '%s' is unexpected", d.at(Cut(string(key), 64)))
-				}
-				if err := d.skip(0); err != nil {
-					return err
-				}
-			} else {
-				fp := &p.fields[n]
-				if seen&(1<<n) != 0 {
-					return generic("JSON parse error, duplicate key '%s'", d.at(fp.name))
-				}
-				seen |= 1 << n
-				next = n + 1
-				d.way = append(d.way, step{field: fp})
-				if err := d.value(fp, v.Field(fp.index)); err != nil {
-					return err
-				}
-				d.way = d.way[:len(d.way)-1]
+		} else {
+			fp := &p.fields[n]
+			if seen&(1<<n) != 0 {
+				return generic("JSON parse error, duplicate key '%s'", d.at(fp.name))
 			}
-			if done, err = d.next('}'); err != nil {
+			seen |= 1 << n
+			next = n + 1
+			d.push(step{field: fp})
+			if err := d.value(fp, v.Field(fp.index)); err != nil {
 				return err
 			}
+			d.depth--
+		}
+		if done, err = d.next('}'); err != nil {
+			return err
 		}
 	}
 	for n := range p.fields {
@@ -501,11 +504,11 @@ func (d *decoder) list(elem *fieldPlan, v reflect.Value) error {
 		// What is beyond the length comes from an earlier request: its own slices are used again, too.
 		v.Grow(1)
 		v.SetLen(n + 1)
-		d.way = append(d.way, step{index: n})
+		d.push(step{index: n})
 		if err := d.value(elem, v.Index(n)); err != nil {
 			return err
 		}
-		d.way = d.way[:len(d.way)-1]
+		d.depth--
 		if done, err := d.next(']'); done || err != nil {
 			return err
 		}
@@ -584,18 +587,12 @@ func (d *decoder) raw() (raw []byte, plain bool, err error) {
 }
 
 func (d *decoder) string() (string, error) {
-	raw, plain, err := d.raw()
-	if err != nil {
-		return "", err
-	}
-	if plain {
-		return string(raw), nil
-	}
-	return unquote(raw)
+	text, err := d.text()
+	return string(text), err
 }
 
 // unquote replaces escapes.
-func unquote(raw []byte) (string, error) {
+func unquote(raw []byte) ([]byte, error) {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
 		if raw[i] != '\\' {
@@ -604,7 +601,7 @@ func unquote(raw []byte) (string, error) {
 		}
 		i++
 		if i >= len(raw) {
-			return "", generic("JSON parse error, escape without end")
+			return nil, generic("JSON parse error, escape without end")
 		}
 		switch c := raw[i]; c {
 		case '"', '\\', '/':
@@ -632,14 +629,14 @@ func unquote(raw []byte) (string, error) {
 				}
 			}
 			if !ok {
-				return "", generic("JSON parse error, not a character: \\u escape in string")
+				return nil, generic("JSON parse error, not a character: \\u escape in string")
 			}
 			out = utf8.AppendRune(out, r)
 		default:
-			return "", generic("JSON parse error, unknown escape in string")
+			return nil, generic("JSON parse error, unknown escape in string")
 		}
 	}
-	return string(out), nil
+	return out, nil
 }
 
 func hex4(b []byte) (rune, bool) {
@@ -749,14 +746,18 @@ func (d *decoder) skip(depth int) error {
 	return d.number()
 }
 
+func (d *decoder) skipOne() error { return d.skip(0) }
+
 // skipStructure passes an object or array over by its brackets, without looking at what is in it.
 func (d *decoder) skipStructure() error {
 	s := scanner{}
 	n, found := s.run(d.b[d.i:])
-	if found != Complete {
-		d.i = len(d.b)
+	d.i += n
+	switch found {
+	case Complete:
+		return nil
+	case NeedMore:
 		return d.syntax("expecting '}'")
 	}
-	d.i += n
-	return nil
+	return found.Err()
 }
