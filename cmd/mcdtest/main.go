@@ -33,6 +33,7 @@ const (
 // commands is the command line.
 type commands struct {
 	Run      runCmd     `cmd:"" help:"Play the loop scenario on a QEMU and show what happens."`
+	Serve    serveCmd   `cmd:"" help:"Serve MCD in front of any QEMU."`
 	QEMUShim shimCmd    `cmd:"" name:"qemu-shim" help:"Give any QEMU the option -mcd."`
 	Version  versionCmd `cmd:"" help:"Print the version."`
 }
@@ -90,7 +91,11 @@ func run(args []string, con *console) int {
 		if p := (*kong.ParseError)(nil); errors.As(err, &p) && p.Context != nil && p.Context.Command() != "" {
 			command += " " + p.Context.Selected().Name
 		}
-		fmt.Fprintf(con.err, "%s: %v\nTry: %s --help\n", command, err, command)
+		text := err.Error()
+		if name := strings.TrimPrefix(command, "mcdtest "); name != command {
+			text = strings.TrimPrefix(text, name+": ") // kong says it, too, for what a command checks itself
+		}
+		fmt.Fprintf(con.err, "%s: %s\nTry: %s --help\n", command, text, command)
 		return statusCannotRun
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))

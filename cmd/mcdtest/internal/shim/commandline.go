@@ -79,16 +79,18 @@ func Parse(args []string) (*CommandLine, error) {
 		}
 		c.Rest = append(c.Rest, args[i])
 	}
-	if c.MCD == "" || c.Help {
-		return c, nil
-	}
+	return c, nil
+}
+
+// CheckOwnStub says whether a stub of ours can be put in front of this QEMU, by whoever asks; otherwise names the way out.
+func (c *CommandLine) CheckOwnStub(who, otherwise string) error {
 	switch {
 	case c.gdb != "":
-		return nil, fmt.Errorf("%s: QEMU has one gdbstub, and -mcd of this QEMU is made of it: drop %s, or drop -mcd", c.gdb, c.gdb)
+		return fmt.Errorf("%s: QEMU has one gdbstub, and %s needs it: drop %s, or %s", c.gdb, who, c.gdb, otherwise)
 	case c.daemon:
-		return nil, errors.New("-daemonize: not together with -mcd of this QEMU: start it in the background instead")
+		return fmt.Errorf("-daemonize: not with %s: drop it and start this in the background, or %s", who, otherwise)
 	}
-	return c, nil
+	return nil
 }
 
 // Device is the device that -mcd names; a -chardev that it refers to is taken off the command line, since the stub opens it.

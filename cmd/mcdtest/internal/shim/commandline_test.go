@@ -80,7 +80,11 @@ func TestParseRefuses(t *testing.T) {
 		"--gdb tcp::1 --mcd default":   "drop -gdb tcp::1",
 		"-daemonize --mcd tcp:h:1 -sd": "-daemonize",
 	} {
-		if _, err := Parse(strings.Fields(args)); err == nil || !strings.Contains(err.Error(), want) {
+		c, err := Parse(strings.Fields(args))
+		if err == nil {
+			err = c.CheckOwnStub("-mcd", "drop -mcd")
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: want an error with %q, got %v", args, want, err)
 		}
 	}

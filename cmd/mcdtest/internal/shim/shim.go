@@ -60,6 +60,9 @@ func Run(ctx context.Context, argv []string, stdout io.Writer) (status int, err 
 	case c.MCD == "":
 		return 1, become(program, append(argv[:1:1], c.Rest...))
 	}
+	if err := c.CheckOwnStub("-mcd of this QEMU", "drop -mcd"); err != nil {
+		return 1, err
+	}
 	args, err := startEndpoint(ctx, filepath.Base(argv[0]), c)
 	if err != nil {
 		return 1, err

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+
+	"mcdtest/cmd/mcdtest/internal/serve"
+	"mcdtest/stub"
+	"mcdtest/stub/target"
+)
+
+type serveCmd struct {
+	Listen  string   `default:"127.0.0.1:1235" placeholder:"ADDR" help:"HOST:PORT or unix:PATH; port 0 takes any that is free."`
+	Dialect string   `default:"auto" enum:"auto,packet,json" help:"packet (2023), json (2025), or auto: by the first byte of the client."`
+	NoKill  bool     `help:"Clients cannot end QEMU."`
+	GDB     string   `name:"gdb" placeholder:"ADDR" help:"Attach to the gdbstub of a QEMU that runs (-gdb): HOST:PORT or unix:PATH."`
+	QMP     string   `name:"qmp" placeholder:"ADDR" help:"Its QMP monitor (-qmp)."`
+	QTest   string   `name:"qtest" placeholder:"ADDR" help:"Its qtest (-qtest), if it has one: memory is read without stopping it then."`
+	Verbose bool     `short:"v" help:"Log every request that is refused, and what the stub does."`
+	Command []string `arg:"" optional:"" passthrough:"" help:"The QEMU to start, behind --."`
+}
+
+func (serveCmd) Help() string {
+	return `Puts mcdtest's MCD stub in front of an unmodified QEMU, for any MCD client of either dialect. It starts the QEMU that stands behind
+--, or attaches to one that runs. Ctrl-C ends it: a QEMU that it started ends too; one that it attached to loses the triggers of
+the clients, runs on if it ran before, and is left alone. If QEMU ends, so does this, with exit status 0 if QEMU's is 0 (a
+client's kill is such an end) and 1 otherwise.
+
+There is no authentication: whoever can connect controls the machine. So it listens on loopback, or on a unix socket that only
+you can use, unless it is told otherwise.
+
+Examples:
+  mcdtest serve -- qemu-system-arm -M virt -cpu cortex-a15 -display none -S
+  mcdtest serve --listen unix:/tmp/mcd.sock -- qemu-system-riscv64 -M virt -display none
+  mcdtest serve --gdb 127.0.0.1:1234 --qmp unix:/tmp/qmp.sock --no-kill`
+}
+
+// Validate is called by kong.
+func (c *serveCmd) Validate() error {
+	if len(c.Command) > 0 && c.Command[0] == "--" {
+		c.Command = c.Command[1:]
+	}
+	attach := c.GDB != "" || c.QMP != "" || c.QTest != ""
+	switch {
+	case len(c.Command) > 0 && attach:
+		return errors.New("either start a QEMU (-- qemu-system-…) or attach to one (--gdb and --qmp), not both")
+	case len(c.Command) == 0 && !attach:
+		return errors.New("say which QEMU: -- qemu-system-arm … to start one, or --gdb ADDR --qmp ADDR to attach to one")
+	case attach && (c.GDB == "" || c.QMP == ""):
+		return errors.New("to attach to a QEMU, both --gdb and --qmp are needed")
+	}
+	return nil
+}
+
+func (c *serveCmd) Run(ctx context.Context, con *console) error {
+	var machine *slog.Logger
+	level := slog.LevelInfo
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: level}))
+	if c.Verbose {
+		machine = log
+	}
+	err := serve.Run(ctx, serve.Config{
+		Listen: c.Listen, Command: c.Command, Stdout: con.out, Stderr: con.err, GDB: c.GDB, QMP: c.QMP, QTest: c.QTest,
+		Options: stub.Options{Dialect: dialect(c.Dialect), AllowKill: !c.NoKill, Log: log}, Log: machine,
+		Ready: func(addr net.Addr, info *target.Info) {
+			at := addr.String()
+			if addr.Network() == "unix" {
+				at = "unix:" + at
+			}
+			fmt.Fprintf(con.out, "%s %s  (%s, %s)\n", con.style.Good("MCD on"), con.style.Bold(at), info.Program, cores(info))
+			fmt.Fprintf(con.out, "Try: mcdtest shell --connect %s. Ctrl-C ends it.\n", at)
+		},
+	})
+	if errors.Is(err, serve.ErrEnded) {
+		fmt.Fprintf(con.err, "mcdtest serve: %v\n", err)
+		return failed(statusFailed)
+	}
+	return err
+}
+
+func cores(info *target.Info) string {
+	if len(info.Cores) == 1 {
+		return info.Cores[0].Type
+	}
+	var types []string
+	for _, c := range info.Cores {
+		if len(types) == 0 || types[len(types)-1] != c.Type {
+			types = append(types, c.Type)
+		}
+	}
+	return fmt.Sprintf("%d cores: %s", len(info.Cores), strings.Join(types, ", "))
+}
+
+func dialect(name string) stub.Dialect {
+	switch name {
+	case "packet":
+		return stub.Packet
+	case "json":
+		return stub.JSON
+	}
+	return stub.Auto
+}
