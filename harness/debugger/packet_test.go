@@ -294,13 +294,21 @@ func TestRunControl(t *testing.T) {
 	must(t, d.Stop(ctx, 0))
 	state(State{Status: Debug, Reason: Stopped})
 	must(t, d.Go(ctx, 0))
+	state(State{Status: Running}) // the stub acknowledges before it acts, but answers in order
 	m.PauseElsewhere()
 	state(State{Status: Halted})
 	must(t, d.Reset(ctx, 0))
 	wantPC(t, d, 0, memtarget.LoopStart)
 	must(t, d.Close(ctx))
-	if m.State(0).Running != true {
-		t.Error("the machine does not run after Close")
+	// The stub acknowledges the end of the session before it lets the machine run.
+	limit, tick := time.After(10*time.Second), time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !m.State(0).Running {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("the machine does not run after Close: %+v", m.State(0))
+		}
 	}
 }
 
@@ -339,6 +347,10 @@ func TestWaitsEnd(t *testing.T) {
 	_, err := d.WaitStopped(ctx, 0)
 	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "the last state: running") {
 		t.Errorf("a core that runs: %v", err)
+	}
+	// The session is usable afterwards.
+	if s, err := d.State(t.Context(), 0); err != nil || s.Status != Running {
+		t.Errorf("after the wait: %v, %v", s, err)
 	}
 	m.Die(errors.New("killed"))
 	if _, err := d.WaitStopped(t.Context(), 0); !errors.Is(err, rawclient.ErrClosed) && !errors.Is(err, rawclient.ErrOutOfStep) {

@@ -98,35 +98,32 @@ func WaitFor(ctx context.Context, d Debugger, core int, what string, ok func(Sta
 	return poll(ctx, d.State, core, what, ok)
 }
 
+// poll does not let the end of ctx cut a question short: its answer would be outstanding, and a session in which a core
+// did not stop in time is to be usable afterwards. A question is bounded by the client's own time-out.
 func poll(ctx context.Context, state func(context.Context, int) (State, error), core int, what string, ok func(State) bool) (State, error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, WaitTimeout, ErrTimeout)
 	defer cancel()
-	var timer *time.Timer
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	interval := firstInterval
 	var last State
-	for asked := 1; ; asked++ {
-		s, err := state(ctx, core)
-		switch {
-		case err == nil && ok(s):
-			return s, nil
-		case err == nil:
-			last = s
-		case ctx.Err() == nil:
-			return last, failed(err, "wait until core %d is %s, last seen %v", core, what, last)
-		}
-		if timer == nil {
-			timer = time.NewTimer(interval)
-			defer timer.Stop()
-		} else {
-			timer.Reset(interval)
-		}
+	for asked := 0; ; asked++ {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			return last, failed(fmt.Errorf("%w after %v, asked %d times; the last state: %v", context.Cause(ctx), time.Since(start).Round(time.Millisecond), asked, last),
 				"wait until core %d is %s", core, what)
 		}
+		s, err := state(context.WithoutCancel(ctx), core)
+		switch {
+		case err != nil:
+			return last, failed(fmt.Errorf("%w; the last state: %v", err, last), "wait until core %d is %s", core, what)
+		case ok(s):
+			return s, nil
+		}
+		last = s
+		timer.Reset(interval)
 		interval = min(2*interval, lastInterval)
 	}
 }

@@ -114,6 +114,9 @@ func (c *Client) Close() error {
 	return err
 }
 
+// SetTimeout changes the Timeout of the waits to come.
+func (c *Client) SetTimeout(d time.Duration) { c.timeout = d }
+
 // Comment puts a remark into the transcript.
 func (c *Client) Comment(format string, args ...any) { c.rec.Comment(format, args...) }
 

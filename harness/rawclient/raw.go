@@ -55,8 +55,23 @@ func (c *Client) Receive(ctx context.Context) ([]byte, error) {
 	return p, nil
 }
 
-// Pending is what has been received and not been read.
+// Pending is what has been received and not been read. It is valid until the next wait.
 func (c *Client) Pending() []byte { return c.buf[c.r:c.w] }
+
+// Fill waits for bytes that are added to Pending.
+func (c *Client) Fill(ctx context.Context) error {
+	err := c.arm(ctx, c.timeout)
+	if err == nil {
+		err = c.more(ctx)
+	}
+	if err != nil {
+		return c.fail(err, "", "waiting for bytes")
+	}
+	return nil
+}
+
+// Skip takes the first n bytes of Pending as read.
+func (c *Client) Skip(n int) { c.r += min(n, c.w-c.r) }
 
 // Expect waits for exactly these bytes. It fails as soon as something else comes; what came then stays unread.
 func (c *Client) Expect(ctx context.Context, want []byte) error {

@@ -81,7 +81,7 @@ func opensSomething(data []byte) bool {
 		return false
 	}
 	c := data[1]
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '*' || c == '_' || runLength(data) > 0
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '*' || c == '_' || c == '/' || runLength(data) > 0
 }
 
 // Unescape is the data that a text stands for. Its errors are of type *Error; the column counts within the text.

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package script
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"mcdtest/harness/transcript"
+)
+
+// Update plays a script and returns its text with the expected lines as they should have been. Where an answer was the
+// expected one its lines stay as they are. Where it differs, those of its parts that still fit stay, with their patterns
+// and captures, and the rest becomes what was received. Where nothing was expected, what came is added.
+//
+// An answer that is not the expected one ends when nothing has come for Env.Settle. Mistakes in the script, and
+// endpoints that cannot be reached, are errors, as in Play.
+func Update(ctx context.Context, s *Script, env Env) ([]byte, error) {
+	env.Substitutions = nil // they would be written into the file
+	p := newPlayer(s, env)
+	p.updating = true
+	defer p.close()
+	u := &rewriter{p: p, after: make(map[int][]string), deleted: make(map[int]bool)}
+	for _, x := range s.exchanges {
+		if err := p.settings(x); err != nil {
+			return nil, err
+		}
+		if err := p.send(ctx, x); err != nil {
+			return nil, err
+		}
+		if len(x.expects) == 0 {
+			u.add(ctx, x)
+			continue
+		}
+		expect := p.expect
+		if x.until > 0 {
+			expect = p.repeat
+		}
+		a, err := expect(ctx, x)
+		var mismatch *Mismatch
+		switch {
+		case errors.As(err, &mismatch):
+			u.replace(x, a)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return u.text(), nil
+}
+
+// rewriter collects the changes of the lines of a file.
+type rewriter struct {
+	p       *player
+	after   map[int][]string // lines to insert behind the line with this number
+	deleted map[int]bool
+}
+
+func (u *rewriter) text() []byte {
+	var b bytes.Buffer
+	for i, l := range u.p.script.text {
+		if !u.deleted[i+1] {
+			b.WriteString(l)
+			b.WriteByte('\n')
+		}
+		for _, l := range u.after[i+1] {
+			b.WriteString(l)
+			b.WriteByte('\n')
+		}
+	}
+	return b.Bytes()
+}
+
+// add adds the answer to an exchange that expects none.
+func (u *rewriter) add(ctx context.Context, x *exchange) {
+	c := u.p.clients[u.p.current]
+	if c == nil || len(x.sends) == 0 {
+		return
+	}
+	closed := u.p.takeIn(ctx, c, x)
+	var lines []string
+	for _, l := range u.p.lines(c.Pending()) {
+		lines = append(lines, "< "+l)
+	}
+	c.Skip(len(c.Pending()))
+	if closed != nil {
+		c.Close()
+		delete(u.p.clients, u.p.current)
+		lines = append(lines, "< EOF")
+	}
+	number := x.sends[len(x.sends)-1].number
+	u.after[number] = append(u.after[number], lines...)
+}
+
+// replace replaces the expected lines of an exchange from the one on that differed.
+func (u *rewriter) replace(x *exchange, a *answer) {
+	old := x.expects[a.first:]
+	for _, l := range old {
+		u.deleted[l.number] = true
+	}
+	var lines []string
+	for _, text := range u.p.rewrite(old, a.data) {
+		lines = append(lines, "< "+text)
+	}
+	if a.closed {
+		lines = append(lines, "< EOF")
+	}
+	if len(lines) == 0 {
+		lines = []string{"# " + transcript.NoAnswer}
+	}
+	u.after[old[0].number] = lines
+}
+
+// rewrite is data as lines that keep what they can of the old ones.
+func (p *player) rewrite(old []line, data []byte) []string {
+	if p.script.json {
+		var lines []string
+		for i, part := range p.script.cut(data) {
+			var tokens []token
+			if i < len(old) {
+				tokens = old[i].tokens
+			}
+			lines = append(lines, p.keep(tokens, part, nil)...)
+		}
+		return lines
+	}
+	var tokens []token
+	for _, l := range old {
+		tokens = append(tokens, l.tokens...)
+	}
+	var ends []int
+	end := 0
+	for _, part := range p.script.cut(data) {
+		end += len(part)
+		ends = append(ends, end)
+	}
+	return p.keep(tokens, data, ends)
+}
+
+// piece is a part of a line, and of the bytes that it stands for.
+type piece struct {
+	text string
+	size int
+}
+
+// keep writes data with those of the tokens that fit it, as lines that end at the given ends.
+func (p *player) keep(tokens []token, data []byte, ends []int) []string {
+	pieces := p.align(split(tokens), splitBytes(data))
+	lines := join(pieces, ends)
+	// What has been kept must be what was received, whatever the parts of it do to each other.
+	var again []token
+	for _, l := range lines {
+		t, err := tokenize(l, 1, true)
+		if err != nil {
+			again = nil
+			break
+		}
+		again = append(again, t...)
+	}
+	if m, _, v := p.match(again, data, true); v == matched {
+		p.captures = m.captures
+		return lines
+	}
+	pieces = nil
+	for _, part := range splitBytes(data) {
+		pieces = append(pieces, piece{transcript.Escape(part), len(part)})
+	}
+	return join(pieces, ends)
+}
+
+func join(pieces []piece, ends []int) []string {
+	var lines []string
+	var b strings.Builder
+	pos := 0
+	for _, part := range pieces {
+		b.WriteString(part.text)
+		pos += part.size
+		if slices.Contains(ends, pos) {
+			lines = append(lines, b.String())
+			b.Reset()
+		}
+	}
+	if b.Len() > 0 {
+		lines = append(lines, b.String())
+	}
+	return lines
+}
+
+// align pairs the segments of the old text with those of the data: from the front and from the back as long as they
+// fit, and in between one by one if there are equally many.
+func (p *player) align(old [][]token, data [][]byte) []piece {
+	saved := p.captures
+	defer func() { p.captures = saved }()
+	fits := func(i, k int) bool {
+		m, _, v := p.match(old[i], data[k], true)
+		if v == matched {
+			p.captures = m.captures
+		}
+		return v == matched
+	}
+	kept := make([]int, len(data)) // index of the old segment, from 1
+	front := 0
+	for front < len(old) && front < len(data) && fits(front, front) {
+		kept[front] = front + 1
+		front++
+	}
+	oldEnd, end := len(old), len(data)
+	for oldEnd > front && end > front && fits(oldEnd-1, end-1) {
+		oldEnd--
+		end--
+		kept[end] = oldEnd + 1
+	}
+	if oldEnd == end {
+		for i := front; i < end; i++ {
+			if fits(i, i) {
+				kept[i] = i + 1
+			}
+		}
+	}
+	var pieces []piece
+	for k, part := range data {
+		if kept[k] == 0 {
+			pieces = append(pieces, piece{transcript.Escape(part), len(part)})
+			continue
+		}
+		var text strings.Builder
+		for _, t := range old[kept[k]-1] {
+			text.WriteString(t.text)
+		}
+		pieces = append(pieces, piece{text.String(), len(part)})
+	}
+	return pieces
+}
+
+// delimiters end a segment.
+const delimiters = "+-$.;!,:|\n"
+
+// split cuts tokens into segments that end with a delimiter.
+func split(tokens []token) [][]token {
+	var segments [][]token
+	var current []token
+	for _, t := range tokens {
+		if t.literal == nil {
+			current = append(current, t)
+			continue
+		}
+		for _, part := range splitBytes(t.literal) {
+			current = append(current, token{text: transcript.Escape(part), literal: part})
+			if strings.IndexByte(delimiters, part[len(part)-1]) >= 0 {
+				segments = append(segments, current)
+				current = nil
+			}
+		}
+	}
+	if current != nil {
+		segments = append(segments, current)
+	}
+	return segments
+}
+
+func splitBytes(data []byte) [][]byte {
+	var parts [][]byte
+	for len(data) > 0 {
+		i := bytes.IndexAny(data, delimiters)
+		if i < 0 {
+			return append(parts, data)
+		}
+		parts = append(parts, data[:i+1])
+		data = data[i+1:]
+	}
+	return parts
+}
