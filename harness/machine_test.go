@@ -203,9 +203,9 @@ func TestDialectOfTheStub(t *testing.T) {
 		asked, got      harness.Dialect
 		packets, object bool
 	}{
-		{"", harness.Packet, true, false},
+		{"", harness.Packet, true, true},
 		{harness.Packet, harness.Packet, true, false},
-		{harness.JSON, harness.JSON, false, false},
+		{harness.JSON, harness.JSON, false, true},
 	}
 	for _, tt := range tests {
 		t.Run(string(tt.asked), func(t *testing.T) {
