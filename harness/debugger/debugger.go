@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package debugger is MCD as a debugger sees it, whatever the dialect: typed operations that a behavioural spec is
-// written against once. Packet implements them over the packet dialect. It speaks through the client that it is given
-// and starts nothing.
+// written against once. Packet implements them over the packet dialect, JSON over the JSON dialect. It speaks through
+// the client that it is given and starts nothing.
 package debugger
 
 import (
