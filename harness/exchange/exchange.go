@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mcdtest/harness/transcript"
+	"mcdtest/stub/jsonwire"
 	"mcdtest/stub/wire"
 )
 
@@ -75,7 +76,11 @@ func (p *pairing) received(e transcript.Entry) {
 // byte answers which of them is not known. A packet that is sent in several pieces is one exchange.
 func (p *pairing) sent(e transcript.Entry) {
 	if name, ok := jsonName(e.Data); ok && !p.decoder.Inside() {
-		p.list, p.open = append(p.list, Exchange{Name: name, Sent: e.Data, At: e.At}), true
+		x := Exchange{Name: name, Sent: e.Data, At: e.At}
+		if c := jsonwire.Lookup(name); c != nil {
+			x.Meaning = c.Meaning
+		}
+		p.list, p.open = append(p.list, x), true
 		return
 	}
 	for rest := e.Data; len(rest) > 0; {

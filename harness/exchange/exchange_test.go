@@ -136,3 +136,33 @@ func TestDrawPaints(t *testing.T) {
 		t.Errorf("(- want, + got):\n%s", diff)
 	}
 }
+
+func TestDecode(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"> $p0;15#|\n< +$00002040#|\n", "0x40200000  1075838976"},
+		{"> $m0;1;0;3#|\n< +$414243#|\n", "00000000  41 42 43                                          |ABC|"},
+		{"> $m0;1;0;3#|\n< +$4142x3#|\n", "not hex: encoding/hex: invalid byte: U+0078 'x'"},
+		{"> $m0;1;0;4#|\n< +$error#|\n", "refused"},
+		{"> $qsystem#|\n< +$qemu-system#|\n", ""},
+		{"> $qcores#|\n< +$device=d.core=c.nr_cores=2.#|\n", "device     d\ncore       c\nnr_cores   2"},
+		{"> $qmemoryf0#|\n< +$1!name=Non Secure.type=34.e=1.max=-1.#|\n",
+			"name       Non Secure\ntype       34  (logical, program)\ne          1  (little-endian)\nmax        -1  (2^64-1)\n(more with handle 1)"},
+		{"> $qregc7#|\n< +$0!id=25.#|\n", "id         25\n(the last element)"},
+		{"> $qregc7#|\n< +$id=25.#|\n", "not an element of a list: there is no '!'"},
+		{"> $qstate0#|\n< +$state=debug.type=2.address=4096.#|\n", "state      debug\ntype       2\naddress    4096  (0x1000)"},
+		{"> $qstate0#|\n< +$state.#|\n", `"state" is no key=value`},
+		{"> $C9#|\n< +$#|\n", "refused: the request was malformed, or there is no such thing"},
+		{"> $x#|\n< +$#|\n", "unknown request"},
+		{"> $x#y\n< -\n", "refused: the packet was malformed; it may be sent again"},
+		{"> $d0#|\n< +\n", ""},
+	}
+	for _, tt := range tests {
+		got := strings.Join(Decode(Pair(parse(t, tt.text))[0], false), "\n")
+		if got != tt.want {
+			t.Errorf("%s- want:\n%s\n- got:\n%s", tt.text, tt.want, got)
+		}
+	}
+	if got := Decode(Pair(parse(t, "> $p0;15#|\n< +$40200000#|\n"))[0], true); len(got) != 1 || got[0] != "0x40200000  1075838976" {
+		t.Errorf("big-endian: %q", got)
+	}
+}
