@@ -98,11 +98,6 @@ func Probe(ctx context.Context, path string) (*Build, error) {
 	if p.build != nil {
 		return p.build, nil
 	}
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, probeTimeout)
-		defer cancel()
-	}
 	b, err := probeBinary(ctx, path)
 	if err != nil {
 		return nil, err
@@ -165,8 +160,10 @@ func (b *Build) parseHelp(text []byte, exit *launch.Exit) error {
 	return nil
 }
 
-// output runs the binary to its end and returns what it printed to stdout.
+// output runs the binary to its end, for probeTimeout at most, and returns what it printed to stdout.
 func output(ctx context.Context, path string, args ...string) ([]byte, *launch.Exit, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
 	out := &limitedBuffer{limit: probeOutput}
 	p, err := launch.Start(ctx, launch.Spec{Path: path, Args: args, Stdout: out})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mcdtest/guest"
 	"mcdtest/harness"
 )
 
@@ -98,21 +99,38 @@ func TestProbe(t *testing.T) {
 	if again := probe(t, b.Path); again != b {
 		t.Error("a binary that has not changed was probed twice")
 	}
-	machines, err := b.Machines(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.ContainsFunc(machines, func(m harness.MachineType) bool {
-		return strings.HasPrefix(m.Name, "virt-") && m.Alias == "virt" && m.MaxCores > 100
-	}) {
-		t.Errorf("no virt among the machines %+v", machines)
-	}
-	cpus, err := b.CPUs(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Contains(cpus, "cortex-a15") || slices.Contains(cpus, "") || slices.ContainsFunc(cpus, func(c string) bool { return strings.HasSuffix(c, "-cpu") }) {
-		t.Errorf("CPUs: %q", cpus)
+}
+
+func TestMachinesAndCPUs(t *testing.T) {
+	for _, arch := range guest.Architectures() {
+		t.Run(arch, func(t *testing.T) {
+			image, err := guest.Lookup(arch, guest.Loop)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := probe(t, qemuPath(t, arch))
+			machines, err := b.Machines(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(machines, func(m harness.MachineType) bool {
+				return (m.Name == image.Machine() || m.Alias == image.Machine()) && m.MaxCores >= guest.MaxCores
+			}) {
+				t.Errorf("no %s among the machines %+v", image.Machine(), machines)
+			}
+			cpus, err := b.CPUs(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(cpus, image.CPU()) {
+				t.Errorf("no %s among the CPUs %q", image.CPU(), cpus)
+			}
+			for _, c := range cpus {
+				if !regexp.MustCompile(`^[\w.+-]+$`).MatchString(c) || strings.HasSuffix(c, "-cpu") {
+					t.Errorf("not a CPU: %q", c)
+				}
+			}
+		})
 	}
 }
 

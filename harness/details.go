@@ -4,11 +4,13 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"mcdtest/harness/launch"
+	"mcdtest/stub/qmp"
 )
 
 // MachineType is a machine that a build can emulate: a value of -M.
@@ -57,37 +59,55 @@ func (b *Build) look(ctx context.Context) (*details, error) {
 		return nil, fmt.Errorf("look at what %s can do: %w", b.Path, err)
 	}
 	defer p.Kill()
-	qmp := p.Monitors()[0]
+	monitor := p.Monitors()[0]
 	d := new(details)
 	var target struct {
 		Arch string `json:"arch"`
 	}
-	var types []struct {
-		Name     string `json:"name"`
-		Abstract bool   `json:"abstract"`
+	var models []struct {
+		Name string `json:"name"`
 	}
 	for _, q := range []struct {
-		command      string
-		args, result any
+		command string
+		result  any
 	}{
-		{"query-target", nil, &target},
-		{"query-machines", nil, &d.machines},
-		{"qom-list-types", map[string]any{"implements": "cpu", "abstract": true}, &types}, // the concrete ones too
+		{"query-target", &target},
+		{"query-machines", &d.machines},
+		// Not qom-list-types, which loads every module there is, and QEMU aborts on one that is not of its build.
+		{"query-cpu-definitions", &models},
 	} {
-		if err := qmp.Execute(ctx, q.command, q.args, q.result); err != nil {
+		var refused *qmp.Error
+		err := monitor.Execute(ctx, q.command, nil, q.result)
+		if q.result == &models && errors.As(err, &refused) && refused.Class == "CommandNotFound" {
+			d.cpus, err = b.cpuHelp(ctx) // RISC-V before QEMU 8.1
+		}
+		if err != nil {
 			return nil, fmt.Errorf("look at what %s can do: %w", b.Path, err)
 		}
 	}
 	d.arch = target.Arch
-	// The model is the type without the base that it ends in: cortex-a15-arm-cpu without -arm-cpu.
-	for _, base := range types {
-		for _, t := range types {
-			if model, ok := strings.CutSuffix(t.Name, "-"+base.Name); ok && base.Abstract && !t.Abstract {
-				d.cpus = append(d.cpus, model)
-			}
-		}
+	for _, m := range models {
+		d.cpus = append(d.cpus, m.Name)
 	}
 	slices.Sort(d.cpus)
 	b.details = d
 	return d, nil
+}
+
+// cpuHelp reads the list that -cpu help prints: a model begins each line.
+func (b *Build) cpuHelp(ctx context.Context) ([]string, error) {
+	text, exit, err := output(ctx, b.Path, "-cpu", "help")
+	if err != nil {
+		return nil, err
+	}
+	if exit.Status != 0 {
+		return nil, fmt.Errorf("ask for its CPUs: %w", exit)
+	}
+	var models []string
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 1 {
+			models = append(models, fields[0])
+		}
+	}
+	return models, nil
 }

@@ -318,6 +318,7 @@ func TestAnnouncedEnds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			m, err := harness.Start(t.Context(), harness.Config{Endpoint: harness.Stub})
 			if err != nil {
 				t.Fatal(err)
