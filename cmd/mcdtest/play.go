@@ -70,8 +70,7 @@ func (c *playCmd) play(ctx context.Context, con *console, file string, s *script
 	rec := transcript.NewRecorder(0)
 	env := script.Env{Dial: e.dial, Symbols: e.symbol, Recorder: rec}
 	if m := e.machine; m != nil {
-		raw := rawOptions(m, rec)
-		env.Gone, env.GoneErr = raw.Gone, raw.GoneErr
+		env.Gone, env.GoneErr = m.Done(), exitOf(m)
 		if m.Guest().BigEndian() {
 			env.ByteOrder = binary.BigEndian
 		}

@@ -118,8 +118,7 @@ func newJSONSpeaker(ctx context.Context, e *endpoint, rec *transcript.Recorder) 
 	}
 	opt := jsonclient.Options{Recorder: rec}
 	if e.machine != nil {
-		raw := rawOptions(e.machine, rec)
-		opt.Gone, opt.GoneErr = raw.Gone, raw.GoneErr
+		opt = jsonOptions(e.machine, rec)
 	}
 	return &jsonSpeaker{jsonclient.New(conn, opt)}, nil
 }

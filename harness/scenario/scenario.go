@@ -76,7 +76,7 @@ const Hits = 10
 // that fails: each leaves the core where the next one expects it.
 func Loop() []Step {
 	list := append([]Step{{"the server opens and the machine waits", open}}, Core()...)
-	return append(list, Step{"close lets the machine run, without triggers", closeServer})
+	return append(list, Step{"the machine runs on after close", closeServer})
 }
 
 // Core is the part of the story that can be told of one core after the other, while the server is open.

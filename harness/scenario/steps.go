@@ -232,9 +232,6 @@ func closeServer(ctx context.Context, e *Env) error {
 	if err := e.Debugger.Close(ctx); err != nil {
 		return err
 	}
-	if e.Debugger.Dialect() != "packet" {
-		return nil // JSON says nothing of the machine after a close
-	}
 	if err := e.runState(ctx, "running"); err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func ParseMCD(text string, defaultPort int, chardevs map[string]string) (d Devic
 	case kind == "unix":
 		path, opts := cutOptions(rest)
 		if path == "" {
-			return Device{}, "", fmt.Errorf("-mcd %s: there is no path behind unix:", text)
+			return Device{}, "", fmt.Errorf("-mcd %s: there is no path in it", text)
 		}
 		d := Device{Text: text, Network: "unix", Address: path, Wait: true}
 		if err := d.set(opts); err != nil {
@@ -168,7 +168,7 @@ func boolean(key, value string) (bool, error) {
 func splitHostPort(s string) (host, port string, err error) {
 	i := strings.LastIndexByte(s, ':')
 	if i < 0 || s[i+1:] == "" {
-		return "", "", errors.New("HOST:PORT is needed behind tcp:")
+		return "", "", errors.New("behind tcp: HOST:PORT is needed")
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(s[:i], "["), "]")
 	return host, s[i+1:], nil
@@ -197,7 +197,7 @@ func (d Device) Open(ctx context.Context) (net.Listener, net.Conn, error) {
 	case !d.Server:
 		c, err := new(net.Dialer).DialContext(ctx, d.Network, d.Address)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: connect to %s: %w: is somebody listening there?", d.Text, d.Address, cause(err))
+			return nil, nil, fmt.Errorf("%s: connect to %s: %w (is somebody listening there?)", d.Text, d.Address, cause(err))
 		}
 		return nil, c, nil
 	case d.Network == "unix" && !d.Abstract():
