@@ -18,8 +18,8 @@
 //   - More digits than the byte count asks for is a mistake, like fewer.
 //   - A read of no bytes is the empty packet, a write of none is `success`, at any address of a memory space.
 //   - A reason that belongs to no core (`r`, `D`, `b`, `k`) is in the info_str of every core's next `qstate`.
-//   - '+' is written before a request reaches the Target, in a segment of its own if the Target is asked for anything that can
-//     take time; requests that are answered from what is known share a segment with their reply.
+//   - '+' is sent before the Target is asked to change anything. For a request that changes nothing it leaves in one segment with the
+//     reply, as it often does from the published stub; if the Target takes more than some milliseconds for a read, '+' leaves before.
 package packet
 
 import (

@@ -30,7 +30,7 @@ func readMemory(s *session, a *args) {
 		s.reply("")
 		return
 	}
-	s.acknowledge()
+	s.hold()
 	s.begin()
 	start, n := len(s.out), int(count)
 	// The bytes are read into the second half of their digits' place, which the digits then overwrite from the front: digit
@@ -38,7 +38,9 @@ func readMemory(s *session, a *args) {
 	s.out = slices.Grow(s.out, 2*n+2)[:start+2*n]
 	digits := s.out[start:]
 	data := digits[n:]
-	if err := s.target.ReadMemory(s.ctx, core, in, addr, data); err != nil {
+	err = s.target.ReadMemory(s.ctx, core, in, addr, data)
+	s.release()
+	if err != nil {
 		s.out = s.out[:s.kept]
 		s.refuse(err)
 		return

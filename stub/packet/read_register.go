@@ -22,8 +22,9 @@ func readRegister(s *session, a *args) {
 		s.reply("")
 		return
 	}
-	s.acknowledge()
+	s.hold()
 	s.scratch, err = s.target.ReadRegister(s.ctx, core, int(a.n[1]), s.scratch[:0])
+	s.release()
 	switch {
 	case errors.Is(err, target.ErrNoRegister):
 		s.reply("")
