@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"mcdtest/harness/rawclient"
 	"mcdtest/harness/transcript"
 )
 
@@ -23,10 +24,13 @@ func Update(ctx context.Context, s *Script, env Env) ([]byte, error) {
 	p := newPlayer(s, env)
 	p.updating = true
 	defer p.close()
-	u := &rewriter{p: p, after: make(map[int][]string), deleted: make(map[int]bool)}
+	u := &rewriter{p: p, after: make(map[int][]string), deleted: make(map[int]bool), last: make(map[string]int)}
 	for _, x := range s.exchanges {
 		if err := p.settings(x); err != nil {
 			return nil, err
+		}
+		if len(x.sends) > 0 {
+			u.more(ctx)
 		}
 		if err := p.send(ctx, x); err != nil {
 			return nil, err
@@ -46,8 +50,11 @@ func Update(ctx context.Context, s *Script, env Env) ([]byte, error) {
 			u.replace(x, a)
 		case err != nil:
 			return nil, err
+		default:
+			u.last[p.current] = x.expects[len(x.expects)-1].number
 		}
 	}
+	u.rest(ctx)
 	return u.text(), nil
 }
 
@@ -56,6 +63,7 @@ type rewriter struct {
 	p       *player
 	after   map[int][]string // lines to insert behind the line with this number
 	deleted map[int]bool
+	last    map[string]int // by client, the line behind which anything more that comes is to be inserted
 }
 
 func (u *rewriter) text() []byte {
@@ -79,7 +87,28 @@ func (u *rewriter) add(ctx context.Context, x *exchange) {
 	if c == nil || len(x.sends) == 0 {
 		return
 	}
-	closed := u.p.takeIn(ctx, c, x)
+	u.insert(ctx, c, u.p.current, x.sends[len(x.sends)-1].number)
+}
+
+// more adds what came behind the expected answer and no later line expects.
+func (u *rewriter) more(ctx context.Context) {
+	if c := u.p.clients[u.p.current]; c != nil && len(c.Pending()) > 0 {
+		u.insert(ctx, c, u.p.current, u.last[u.p.current])
+	}
+}
+
+// rest adds what comes behind the end of the script.
+func (u *rewriter) rest(ctx context.Context) {
+	for name, c := range u.p.clients {
+		if number := u.last[name]; number > 0 {
+			u.insert(ctx, c, name, number)
+		}
+	}
+}
+
+// insert receives until nothing more comes, and adds that behind a line.
+func (u *rewriter) insert(ctx context.Context, c *rawclient.Client, name string, number int) {
+	closed := u.p.takeIn(ctx, c, new(exchange))
 	var lines []string
 	for _, l := range u.p.lines(c.Pending()) {
 		lines = append(lines, "< "+l)
@@ -87,11 +116,11 @@ func (u *rewriter) add(ctx context.Context, x *exchange) {
 	c.Skip(len(c.Pending()))
 	if closed != nil {
 		c.Close()
-		delete(u.p.clients, u.p.current)
+		delete(u.p.clients, name)
 		lines = append(lines, "< EOF")
 	}
-	number := x.sends[len(x.sends)-1].number
 	u.after[number] = append(u.after[number], lines...)
+	u.last[name] = number
 }
 
 // replace replaces the expected lines of an exchange from the one on that differed.
@@ -111,6 +140,7 @@ func (u *rewriter) replace(x *exchange, a *answer) {
 		lines = []string{"# " + transcript.NoAnswer}
 	}
 	u.after[old[0].number] = lines
+	u.last[u.p.current] = old[0].number
 }
 
 // rewrite is data as lines that keep what they can of the old ones.
@@ -235,7 +265,7 @@ func (p *player) align(old [][]token, data [][]byte) []piece {
 }
 
 // delimiters end a segment.
-const delimiters = "+-$.;!,:|\n"
+const delimiters = "+-$#|~.;!,:\n"
 
 // split cuts tokens into segments that end with a delimiter.
 func split(tokens []token) [][]token {
