@@ -197,28 +197,27 @@ func ParseReply(obj []byte, r *Reply) error {
 // With RetActHandleError the result is absent and left alone, unless the command is mcd-qry-error-info. Keys that are
 // not in the table are passed over.
 func (c *Command) DecodeReturn(text []byte, result any) (ReturnStatus, error) {
-	var s struct {
-		Status ReturnStatus `json:"return-status"`
+	info, always := result.(*ErrorInfo)
+	d := decoder{b: text, loose: true, reply: !c.NoStatus, always: always}
+	rv := reflect.ValueOf(result).Elem()
+	err := d.object(planOf(rv.Type()), rv)
+	if err != nil {
+		return 0, d.named(err)
 	}
-	if !c.NoStatus {
-		if err := decode(text, &s, true); err != nil {
-			return 0, err
-		}
+	if always {
+		info.Status = d.status
 	}
-	info, ok := result.(*ErrorInfo)
-	if ok {
-		info.Status = s.Status
-	}
-	if s.Status == RetActHandleError && !ok {
-		return s.Status, nil
-	}
-	return s.Status, decode(text, result, true)
+	return d.status, d.end()
 }
 
 type decoder struct {
 	b     []byte
 	i     int
 	loose bool // pass unknown keys over
+
+	// A reply has a return-status beside the keys of the result, which are there always or only if it is no failure.
+	reply, always bool
+	status        ReturnStatus
 
 	way   [maxWay]step // to the parameter that is being read
 	depth int
@@ -367,6 +366,8 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 	if d.peek() != '{' {
 		return d.typeError(Object)
 	}
+	reply := d.reply && d.depth == 0
+	hasStatus := false
 	var seen uint64
 	next := 0 // keys mostly come in the order of the fields
 	for done := d.open("{}"); !done; {
@@ -375,14 +376,8 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 			return err
 		}
 		n := p.find(key, next)
-		if n < 0 {
-			if !d.loose {
-				return generic("Parameter '%s' is unexpected", d.at(Cut(string(key), 64)))
-			}
-			if err := d.skip(0); err != nil {
-				return err
-			}
-		} else {
+		switch {
+		case n >= 0:
 			fp := &p.fields[n]
 			if seen&(1<<n) != 0 {
 				return generic("JSON parse error, duplicate key '%s'", d.at(fp.name))
@@ -394,9 +389,31 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 				return err
 			}
 			d.depth--
+		case reply && string(key) == returnStatus.name:
+			d.push(step{field: &returnStatus})
+			status, err := d.uint(U32)
+			if err != nil {
+				return err
+			}
+			d.depth--
+			d.status, hasStatus = ReturnStatus(status), true
+		case d.loose:
+			if err := d.skip(0); err != nil {
+				return err
+			}
+		default:
+			return generic("Parameter '%s' is unexpected", d.at(Cut(string(key), 64)))
 		}
 		if done, err = d.next('}'); err != nil {
 			return err
+		}
+	}
+	if reply {
+		if !hasStatus {
+			return generic("Parameter '%s' is missing", returnStatus.name)
+		}
+		if d.status == RetActHandleError && !d.always {
+			return nil
 		}
 	}
 	for n := range p.fields {
@@ -409,7 +426,7 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 		}
 		v.Field(fp.index).SetZero()
 	}
-	if p.union && seen&(seen-1) != 0 || p.union && seen == 0 {
+	if p.union && (seen == 0 || seen&(seen-1) != 0) {
 		var names []string
 		for _, fp := range p.fields {
 			names = append(names, "'"+fp.name+"'")
@@ -418,6 +435,9 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 	}
 	return nil
 }
+
+// returnStatus is the key that every reply has, whatever the result.
+var returnStatus = fieldPlan{name: "return-status", kind: U32}
 
 func (p *plan) find(key []byte, next int) int {
 	if next < len(p.fields) && p.fields[next].name == string(key) {
