@@ -135,5 +135,18 @@ func Items(s Settings) ([]Item, error) {
 			}
 		}
 	}
-	return s.Shard.pick(list), nil
+	return s.Shard.Pick(list), nil
+}
+
+// AllIDs lists the IDs of every item there can be, whatever the settings.
+func AllIDs() []string {
+	var ids []string
+	for n := 1; n <= guest.MaxCores; n++ {
+		// By itself, since a spec with a number of cores of its own is an item of the first case.
+		items, _ := Items(Settings{Archs: guest.Architectures(), Cores: []int{n}, Dialects: []harness.Dialect{harness.Packet, harness.JSON}})
+		for _, item := range items {
+			ids = append(ids, item.ID())
+		}
+	}
+	return ids
 }

@@ -95,7 +95,7 @@ func (s *Spec) Config() MachineConfig {
 // StartMachine starts a machine, which is then the Rig's Machine. The spec is skipped if the build cannot have it.
 func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
 	ginkgo.GinkgoHelper()
-	build, err := findBuild(r.Arch)
+	build, err := r.Settings.FindBuild(r.Arch)
 	if err != nil {
 		if os.Getenv(harness.QEMUVariable) != "" && errors.Is(err, os.ErrNotExist) {
 			ginkgo.Skip(fmt.Sprintf("not applicable: %v", err))
@@ -113,7 +113,7 @@ func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
 		cfg.Cores = r.Cores
 	}
 	m, err := harness.Start(ctx, harness.Config{
-		Build: build, Guest: image, Cores: cfg.Cores, Endpoint: r.Settings.endpoint(build), Dialect: r.Dialect,
+		Build: build, Guest: image, Cores: cfg.Cores, Endpoint: r.Settings.EndpointOf(build), Dialect: r.Dialect,
 		Running: cfg.Running, Args: cfg.Args, WrapTarget: r.fault.wrapTarget(),
 	})
 	Expect(err).NotTo(HaveOccurred())

@@ -16,7 +16,7 @@ import (
 )
 
 // Environment variables that the settings are read from, so that the specs can be run by `ginkgo` and `go test`, which
-// have no flags of ours. Which QEMU is tested says harness.QEMUVariable.
+// have no flags of ours. Which QEMU is tested says harness.QEMUVariable, a binary or a folder.
 const (
 	ArchVariable     = "MCDTEST_ARCH"      // architectures, separated by commas, or "all"
 	CoresVariable    = "MCDTEST_CORES"     // numbers of cores, separated by commas
@@ -32,6 +32,7 @@ const (
 
 // Settings say which specs run on what.
 type Settings struct {
+	QEMU      string // binary or folder; empty: what is in PATH
 	Archs     []string
 	Cores     []int
 	Dialects  []harness.Dialect // empty: those that the endpoint speaks
@@ -47,16 +48,12 @@ type Settings struct {
 // FromEnvironment reads the settings.
 func FromEnvironment() (Settings, error) {
 	s := Settings{
-		Endpoint: harness.Auto, Fast: os.Getenv(FastVariable) != "", Fault: os.Getenv(FaultVariable),
+		QEMU: os.Getenv(harness.QEMUVariable), Endpoint: harness.Auto, Fast: os.Getenv(FastVariable) != "", Fault: os.Getenv(FaultVariable),
 		Record: os.Getenv(RecordVariable) != "", Artifacts: os.Getenv(ArtifactVariable),
 	}
 	switch v := os.Getenv(ArchVariable); v {
 	case "":
-		path, err := harness.Find("")
-		if err != nil {
-			return s, err
-		}
-		build, err := harness.Probe(context.Background(), path)
+		build, err := s.FindBuild("")
 		if err != nil {
 			return s, err
 		}
@@ -115,7 +112,7 @@ func FromEnvironment() (Settings, error) {
 
 // Environment is the inverse of FromEnvironment: what a child process needs to run the same.
 func (s Settings) Environment() []string {
-	env := []string{ArchVariable + "=" + strings.Join(s.Archs, ",")}
+	env := []string{harness.QEMUVariable + "=" + s.QEMU, ArchVariable + "=" + strings.Join(s.Archs, ",")}
 	var cores []string
 	for _, n := range s.Cores {
 		cores = append(cores, strconv.Itoa(n))
@@ -166,7 +163,7 @@ func (s Settings) Cases() ([]Case, error) {
 		dialects := s.Dialects
 		if len(dialects) == 0 {
 			dialects = []harness.Dialect{harness.Packet, harness.JSON}
-			if build, err := findBuild(arch); err == nil && s.endpoint(build) == harness.Native {
+			if build, err := s.FindBuild(arch); err == nil && s.EndpointOf(build) == harness.Native {
 				dialects = slices.DeleteFunc(dialects, func(d harness.Dialect) bool { return !build.Speaks(d) })
 			}
 		}
@@ -179,8 +176,8 @@ func (s Settings) Cases() ([]Case, error) {
 	return list, nil
 }
 
-// endpoint is the kind of endpoint that a build gets: its own if it has one and nobody wants the other.
-func (s Settings) endpoint(b *harness.Build) harness.EndpointKind {
+// EndpointOf is the kind of endpoint that a build gets: its own if it has one and nobody wants the other.
+func (s Settings) EndpointOf(b *harness.Build) harness.EndpointKind {
 	if s.Endpoint != harness.Auto {
 		return s.Endpoint
 	}
@@ -190,8 +187,15 @@ func (s Settings) endpoint(b *harness.Build) harness.EndpointKind {
 	return harness.Stub
 }
 
-func findBuild(arch string) (*harness.Build, error) {
-	path, err := harness.Find(arch)
+// FindBuild finds the QEMU for an architecture; for none, the one that the settings name, or the default.
+func (s Settings) FindBuild(arch string) (*harness.Build, error) {
+	var path string
+	var err error
+	if s.QEMU != "" {
+		path, err = harness.FindIn(s.QEMU, arch)
+	} else {
+		path, err = harness.Find(arch)
+	}
 	if err != nil {
 		return nil, err
 	}

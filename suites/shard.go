@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+	"sync"
+	"time"
 )
 
 // Shard is one of several parts of a run. The zero Shard is the whole.
@@ -32,7 +34,7 @@ func (s Shard) String() string {
 }
 
 // times.json has how long each spec took, in milliseconds, by subject and name, as measured by `mcdtest suite
-// --write-times`. It only serves to make shards even.
+// --write-times`. It makes shards even and tells how long a run will take; nothing else depends on it.
 //
 //go:embed times.json
 var timesFile []byte
@@ -40,21 +42,48 @@ var timesFile []byte
 // defaultMillis is the time of a spec that times.json does not know: that of a fresh machine and a few requests.
 const defaultMillis = 60
 
-// pick returns the items of the shard. It is deterministic: the longest items are dealt first, each to the shard that
-// has least to do, and equal ones in the order of their IDs.
-func (s Shard) pick(items []Item) []Item {
-	if s.Count <= 1 {
-		return items
-	}
-	var times map[string]float64
-	if err := json.Unmarshal(timesFile, &times); err != nil {
+var times = sync.OnceValue(func() map[string]float64 {
+	var t map[string]float64
+	if err := json.Unmarshal(timesFile, &t); err != nil {
 		panic(fmt.Sprintf("suites/times.json: %v", err))
 	}
-	cost := func(i Item) float64 {
-		if t, ok := times[i.Spec.Subject+": "+i.Spec.Name]; ok {
-			return t
+	return t
+})
+
+// timeKey names the spec of an item in times.json. The cases of a spec take about the same time.
+func (i Item) timeKey() string { return i.Spec.Subject + ": " + i.Spec.Name }
+
+// Cost is how long the item is thought to take.
+func (i Item) Cost() time.Duration {
+	millis, ok := times()[i.timeKey()]
+	if !ok {
+		millis = defaultMillis
+	}
+	return time.Duration(millis * float64(time.Millisecond))
+}
+
+// Times makes the content of times.json from how long the items of a run took, by ID: the mean of each spec's cases.
+func Times(items []Item, took map[string]time.Duration) ([]byte, error) {
+	sum := make(map[string]float64)
+	n := make(map[string]float64)
+	for _, i := range items {
+		if t, ok := took[i.ID()]; ok {
+			sum[i.timeKey()] += float64(t.Milliseconds())
+			n[i.timeKey()]++
 		}
-		return defaultMillis
+	}
+	for key := range sum {
+		sum[key] = float64(int(sum[key]/n[key] + 0.5))
+	}
+	text, err := json.MarshalIndent(sum, "", "  ") // sorted by key
+	return append(text, '\n'), err
+}
+
+// Pick returns the items of the shard. It is deterministic: the longest items are dealt first, each to the shard that
+// has least to do, and equal ones in the order of their IDs.
+func (s Shard) Pick(items []Item) []Item {
+	if s.Count <= 1 {
+		return items
 	}
 	order := make([]int, len(items))
 	for i := range order {
@@ -62,12 +91,12 @@ func (s Shard) pick(items []Item) []Item {
 	}
 	sort.SliceStable(order, func(a, b int) bool {
 		x, y := items[order[a]], items[order[b]]
-		if cx, cy := cost(x), cost(y); cx != cy {
+		if cx, cy := x.Cost(), y.Cost(); cx != cy {
 			return cx > cy
 		}
 		return x.ID() < y.ID()
 	})
-	load := make([]float64, s.Count)
+	load := make([]time.Duration, s.Count)
 	mine := make(map[int]bool)
 	for _, i := range order {
 		least := 0
@@ -76,7 +105,7 @@ func (s Shard) pick(items []Item) []Item {
 				least = k
 			}
 		}
-		load[least] += cost(items[i])
+		load[least] += items[i].Cost()
 		if least == s.Index-1 {
 			mine[i] = true
 		}

@@ -64,6 +64,7 @@ func leaf(settings Settings, f *faultInUse, item Item) {
 		labels = append(labels, "fast")
 	}
 	ginkgo.It(item.Spec.Name, labels, ginkgo.SpecTimeout(specTimeout), func(ctx ginkgo.SpecContext) {
+		claim(item)
 		r := newRig(settings, f, item)
 		ginkgo.DeferCleanup(r.finish)
 		ginkgo.AttachProgressReporter(r.Describe)

@@ -21,6 +21,7 @@ import (
 	"mcdtest/cmd/mcdtest/internal/shim"
 	"mcdtest/cmd/mcdtest/internal/term"
 	"mcdtest/guest"
+	"mcdtest/suites"
 )
 
 // Exit statuses.
@@ -33,6 +34,7 @@ const (
 // commands is the command line.
 type commands struct {
 	Run      runCmd     `cmd:"" help:"Play the loop scenario on a QEMU and show what happens."`
+	Suite    suiteCmd   `cmd:"" help:"Run the suite against a QEMU."`
 	Serve    serveCmd   `cmd:"" help:"Serve MCD in front of any QEMU."`
 	QEMUShim shimCmd    `cmd:"" name:"qemu-shim" help:"Give any QEMU the option -mcd."`
 	Play     playCmd    `cmd:"" help:"Play raw-packet scripts, or record them anew."`
@@ -68,11 +70,13 @@ func Main() int {
 		return status
 	case len(os.Args) == 3 && os.Args[1] == shim.EndpointCommand:
 		return shim.Endpoint(os.Args[2])
+	case len(os.Args) > 2 && os.Args[1] == suites.WorkerCommand:
+		return suites.Worker(os.Args[2:])
 	}
-	return run(os.Args[1:], &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, style: term.For(os.Stdout)})
+	return execute(os.Args[1:], &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, style: term.For(os.Stdout)})
 }
 
-func run(args []string, con *console) int {
+func execute(args []string, con *console) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 

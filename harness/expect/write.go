@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package expect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"mcdtest/harness/result"
+)
+
+// reasonLength is how much of a failure's message is taken over as its reason.
+const reasonLength = 120
+
+// From makes the text of a file from a result: an entry for each failure that nobody expected. The reasons are the
+// first lines of the failures; whoever keeps the file replaces them by what is wrong.
+func From(r *result.Result) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# What is known to fail. Written by mcdtest suite --write-expectations on %s.\n", r.Header.Started.Format("2006-01-02"))
+	b.WriteString("# Each reason is what the spec said; replace it by what is wrong with the build. See docs/expectations.md.\n\n")
+	fmt.Fprintf(&b, "build: %s\n", quote(r.Header.Build.String()))
+	if r.Header.Build.Endpoint != "" {
+		fmt.Fprintf(&b, "endpoint: %s\n", r.Header.Build.Endpoint)
+	}
+	sorted := result.Result{Specs: append([]result.Spec(nil), r.Specs...)}
+	sorted.Sort()
+	written := make(map[string]bool) // a run may have several rounds
+	for _, s := range sorted.Specs {
+		if s.Outcome != result.Failed || s.Expected != "" || written[s.ID] {
+			continue
+		}
+		if len(written) == 0 {
+			b.WriteString("\nexpect:\n")
+		}
+		written[s.ID] = true
+		fmt.Fprintf(&b, "  - spec: %s\n    reason: %s\n", quote(s.ID), quote(firstLine(s.Failure)))
+	}
+	if len(written) == 0 {
+		b.WriteString("\nexpect: []\n")
+	}
+	return b.Bytes()
+}
+
+// Write writes From's text to a new file. A file that is there stays as it is: somebody may have put reasons into it.
+func Write(name string, r *result.Result) error {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if err == nil {
+		_, err = file.Write(From(r))
+		err = errors.Join(err, file.Close())
+	}
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("write expectations: %s exists; remove it or choose another name", name)
+	case err != nil:
+		return fmt.Errorf("write expectations: %w", err)
+	}
+	return nil
+}
+
+func firstLine(text string) string {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			if r := []rune(line); len(r) > reasonLength {
+				line = string(r[:reasonLength-1]) + "…"
+			}
+			return line
+		}
+	}
+	return "fails"
+}
+
+// quote makes a YAML scalar in double quotes.
+func quote(text string) string {
+	return strconv.Quote(strings.ToValidUTF8(text, "?")) // \xNN of it means the same in YAML
+}
