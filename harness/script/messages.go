@@ -59,10 +59,40 @@ func jsonLine(data []byte) (text []byte, size int, complete bool) {
 	return bytes.TrimRight(data[:i], "\r"), i + 1, true
 }
 
-// complete reports whether received bytes have as many acknowledgements and packets, or lines, as an exchange expects.
-func (p *player) complete(data []byte, x *exchange) bool {
-	if p.script.json {
-		return bytes.Count(data, []byte("\n")) >= len(x.expects)
+// tally counts the messages of an answer: acknowledgements of either kind and packets, or lines.
+type tally struct{ acks, packets, lines int }
+
+func (t tally) fewer(than tally) bool {
+	return t.acks < than.acks || t.packets < than.packets || t.lines < than.lines
+}
+
+func (t tally) less(n tally) tally {
+	return tally{max(0, t.acks-n.acks), max(0, t.packets-n.packets), max(0, t.lines-n.lines)}
+}
+
+// count counts what has been received.
+func count(data []byte, json bool) (n tally) {
+	if json {
+		return tally{lines: bytes.Count(data, []byte("\n"))}
+	}
+	d := wire.NewDecoder(0)
+	for len(data) > 0 {
+		used, ev := d.Next(data)
+		data = data[used:]
+		switch ev {
+		case wire.AckByte, wire.NackByte:
+			n.acks++
+		case wire.Packet:
+			n.packets++
+		}
+	}
+	return n
+}
+
+// expectedTally counts what an exchange expects.
+func expectedTally(x *exchange, json bool) tally {
+	if json {
+		return tally{lines: len(x.expects)}
 	}
 	var want []byte
 	for _, l := range x.expects {
@@ -73,22 +103,29 @@ func (p *player) complete(data []byte, x *exchange) bool {
 			want = append(want, t.literal...)
 		}
 	}
-	return !fewer(count(data), count(want))
+	return count(want, false)
 }
 
-func fewer(a, b [2]int) bool { return a[0] < b[0] || a[1] < b[1] }
-
-// count counts acknowledgements, of either kind, and packets.
-func count(data []byte) (n [2]int) {
-	d := wire.NewDecoder(0)
-	for len(data) > 0 {
-		used, ev := d.Next(data)
-		data = data[used:]
+// due counts what the protocol has as answer to bytes that are sent.
+func due(sent []byte, json bool) (n tally) {
+	if json {
+		if len(bytes.TrimSpace(sent)) > 0 {
+			n.lines = 1
+		}
+		return n
+	}
+	d := wire.NewDecoder(wire.MaxPayload)
+	for len(sent) > 0 {
+		used, ev := d.Next(sent)
+		sent = sent[used:]
 		switch ev {
-		case wire.AckByte, wire.NackByte:
-			n[0]++
+		case wire.BadEnd:
+			n.acks++
 		case wire.Packet:
-			n[1]++
+			n.acks++
+			if r, _ := wire.Match(d.Payload()); r == nil || r.Reply != wire.NoReply {
+				n.packets++
+			}
 		}
 	}
 	return n

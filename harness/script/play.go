@@ -91,6 +91,7 @@ type player struct {
 	exact    bool
 	captures map[string]capture
 	updating bool
+	due      tally // what answers the bytes that were sent last
 }
 
 // Play plays a script and returns the first thing that went wrong: an *Error that wraps a *Mismatch, an error of
@@ -193,6 +194,8 @@ func (p *player) settings(x *exchange) error {
 
 // send sends what an exchange sends, each line in a write of its own.
 func (p *player) send(ctx context.Context, x *exchange) error {
+	var sent []byte
+	defer func() { p.due = due(sent, p.script.json) }()
 	for _, l := range x.sends {
 		if l.kind == transcript.SentEOF {
 			c := p.clients[p.current]
@@ -217,6 +220,7 @@ func (p *player) send(ctx context.Context, x *exchange) error {
 		if pending := c.Pending(); len(pending) > 0 {
 			return p.at(l.number, p.leftover(pending))
 		}
+		sent = append(sent, data...)
 		if err := c.Send(ctx, data); err != nil {
 			return p.at(l.number, err)
 		}
@@ -352,6 +356,7 @@ func (p *player) received(ctx context.Context, c *rawclient.Client, x *exchange,
 			if p.script.json {
 				end = size
 			}
+			p.due = p.due.less(count(c.Pending()[:end], p.script.json))
 			c.Skip(end)
 			p.captures = m.captures
 			return nil, nil
@@ -387,6 +392,7 @@ func (p *player) differs(ctx context.Context, c *rawclient.Client, x *exchange, 
 	}
 	data := append([]byte(nil), c.Pending()...)
 	c.Skip(len(data))
+	p.due = tally{}
 	e := new(Mismatch)
 	for _, l := range x.sends {
 		e.Sent = append(e.Sent, "> "+l.text)
@@ -436,12 +442,18 @@ func expected(l line) string {
 	return "< " + l.text
 }
 
-// takeIn receives until the answer is complete, as far as that can be known, and returns how the connection ended if it
-// did.
+// takeIn receives until the answer to an exchange is complete, as far as that can be known, and returns how the
+// connection ended if it did.
 func (p *player) takeIn(ctx context.Context, c *rawclient.Client, x *exchange) error {
-	quiet := p.env.Settle
 	for {
-		if !p.updating && x.until > 0 && p.complete(c.Pending(), x) {
+		quiet := p.env.Settle
+		switch {
+		case p.updating && p.due != (tally{}):
+			if !count(c.Pending(), p.script.json).fewer(p.due) {
+				return nil
+			}
+			quiet = min(p.env.Timeout, patience*p.env.Settle)
+		case x.until > 0 && !count(c.Pending(), p.script.json).fewer(expectedTally(x, p.script.json)):
 			return nil
 		}
 		settle, cancel := context.WithTimeoutCause(ctx, quiet, rawclient.ErrTimeout)
@@ -456,6 +468,9 @@ func (p *player) takeIn(ctx context.Context, c *rawclient.Client, x *exchange) e
 		}
 	}
 }
+
+// patience is how many times longer Update waits for what a request must be answered with.
+const patience = 20
 
 // finish checks that nothing came behind the last expected byte.
 func (p *player) finish(ctx context.Context) error {

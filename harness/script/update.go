@@ -17,7 +17,8 @@ import (
 // expected one its lines stay as they are. Where it differs, those of its parts that still fit stay, with their patterns
 // and captures, and the rest becomes what was received. Where nothing was expected, what came is added.
 //
-// An answer that is not the expected one ends when nothing has come for Env.Settle. Mistakes in the script, and
+// An answer that is not the expected one ends when it is as long as the protocol has it, or when nothing has come for
+// Env.Settle. Mistakes in the script, and
 // endpoints that cannot be reached, are errors, as in Play.
 func Update(ctx context.Context, s *Script, env Env) ([]byte, error) {
 	env.Substitutions = nil // they would be written into the file
@@ -32,7 +33,13 @@ func Update(ctx context.Context, s *Script, env Env) ([]byte, error) {
 		if len(x.sends) > 0 {
 			u.more(ctx)
 		}
-		if err := p.send(ctx, x); err != nil {
+		err := p.send(ctx, x)
+		if c := p.clients[p.current]; errors.Is(err, rawclient.ErrClosed) && u.last[p.current] > 0 {
+			// The stub had closed the connection before: note that, and send on a new one.
+			u.insert(ctx, c, p.current, u.last[p.current])
+			err = p.send(ctx, x)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if len(x.expects) == 0 {
@@ -109,6 +116,7 @@ func (u *rewriter) rest(ctx context.Context) {
 // insert receives until nothing more comes, and adds that behind a line.
 func (u *rewriter) insert(ctx context.Context, c *rawclient.Client, name string, number int) {
 	closed := u.p.takeIn(ctx, c, new(exchange))
+	u.p.due = tally{}
 	var lines []string
 	for _, l := range u.p.lines(c.Pending()) {
 		lines = append(lines, "< "+l)

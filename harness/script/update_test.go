@@ -3,9 +3,10 @@
 package script
 
 import (
+	"context"
+	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -20,8 +21,8 @@ func TestUpdate(t *testing.T) {
 		{"nothing to do", "# a\n\n> $I#|\n< +\n< ${*}#|\n", ""},
 		{"remarks and layout stay", "#!/usr/bin/env x\n# a\n> $I#|\n< +\n# b\n< $sh{*}#|\n\n\n#! timeout 3s\n> $two#|\n< +$1#|\n< +$3#|\n# end\n",
 			"#!/usr/bin/env x\n# a\n> $I#|\n< +\n# b\n< $sh{*}#|\n\n\n#! timeout 3s\n> $two#|\n< +$1#|\n< +$2#|\n# end\n"},
-		{"a first recording", "# greet\n> $I#|\n# more\n> $two#|\n\n> $nothing#|\n> $close#|\n> $I#|\n",
-			"# greet\n> $I#|\n< +$shaking your hand#|\n# more\n> $two#|\n< +$1#|\n< +$2#|\n\n> $nothing#|\n> $close#|\n> $I#|\n< EOF\n"},
+		{"a first recording", "# greet\n> $I#|\n# more\n> $two#|\n\n> $nothing#|\n> $close#|\n",
+			"# greet\n> $I#|\n< +$shaking your hand#|\n# more\n> $two#|\n< +$1#|\n< +$2#|\n\n> $nothing#|\n> $close#|\n< EOF\n"},
 		{"a plain answer", "> $I#|\n< +$hello#|\n", "> $I#|\n< +$shaking your hand#|\n"},
 		{"more than before", "> $I#|\n< +\n\n> EOF\n", "> $I#|\n< +\n< $shaking your hand#|\n\n> EOF\n"},
 		{"more than before at the end", "> $I#|\n< +\n", "> $I#|\n< +\n< $shaking your hand#|\n"},
@@ -62,6 +63,49 @@ func TestUpdate(t *testing.T) {
 				t.Errorf("- want / + got\n%s", d)
 			}
 		})
+	}
+}
+
+// lateConn sends from the second time on only when the other end has closed.
+type lateConn struct {
+	net.Conn
+	writes int
+	closed <-chan struct{}
+}
+
+func (c *lateConn) Write(p []byte) (int, error) {
+	if c.writes++; c.writes > 1 {
+		<-c.closed
+	}
+	return c.Conn.Write(p)
+}
+
+// A stub that has closed the connection when the next request is sent is noted in front of that request.
+func TestUpdateClosedInBetween(t *testing.T) {
+	closed := make(chan struct{})
+	n := 0
+	env := serving(t, func(conn net.Conn) {
+		if n++; n == 1 {
+			conn.Read(make([]byte, 100))
+			conn.Write([]byte("+"))
+			conn.Close()
+			close(closed)
+			return
+		}
+		conn.Read(make([]byte, 100))
+		conn.Write([]byte("+$b#|"))
+	})
+	dial := env.Dial
+	env.Dial = func(ctx context.Context) (net.Conn, error) {
+		conn, err := dial(ctx)
+		return &lateConn{Conn: conn, closed: closed}, err
+	}
+	got, err := Update(t.Context(), parsed(t, "> $a#|\n< +\n> $b#|\n< +{*}#|\n"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff("> $a#|\n< +\n< EOF\n> $b#|\n< +{*}#|\n", strings.TrimSuffix(string(got), "< EOF\n")); d != "" {
+		t.Errorf("- want / + got\n%s", d)
 	}
 }
 
@@ -132,7 +176,6 @@ func TestUpdatedScriptsPlay(t *testing.T) {
 // The answers of a recording are made anew from its client's half.
 func TestUpdateMakesARecording(t *testing.T) {
 	env := memory(t, memtarget.ARMLoop())
-	env.Silence, env.Settle = time.Millisecond, 5*time.Millisecond
 	full := "> $I#|\n< +$shaking your hand#|\n\n> $qsystem#|\n< +$qemu-system#|\n\n> $qstate0#|\n< +$state=halted.event=0.thread=0.type=0.address=0.stop_str=.info_str=vm halted since boot.#|\n"
 	var half []string
 	for _, l := range strings.SplitAfter(full, "\n") {
