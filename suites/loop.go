@@ -25,7 +25,7 @@ var _ = register(Spec{
 // playLoop tells the story of package scenario; its steps are what reviewers asked for.
 func playLoop(ctx context.Context, r *Rig) {
 	env := &scenario.Env{
-		Debugger: r.Debugger(ctx), Image: r.Guest(), Cores: r.Machine.Cores(),
+		Debugger: r.Session(ctx), Image: r.Guest(), Cores: r.Machine.Cores(),
 		RunState: r.RunState, Memory: r.QTest(),
 	}
 	for _, step := range scenario.Loop() {

@@ -182,15 +182,19 @@ func (m *Machine) ended() error {
 	return nil
 }
 
+// Session is a session on a new connection, in the case's dialect, that is not open yet.
+func (m *Machine) Session(ctx context.Context) debugger.Debugger {
+	ginkgo.GinkgoHelper()
+	if m.Dialect() == harness.JSON {
+		return debugger.NewJSON(m.Objects(ctx))
+	}
+	return debugger.NewPacket(m.Packets(ctx))
+}
+
 // Debugger is an open session on a new connection, in the case's dialect.
 func (m *Machine) Debugger(ctx context.Context) debugger.Debugger {
 	ginkgo.GinkgoHelper()
-	var d debugger.Debugger
-	if m.Dialect() == harness.JSON {
-		ginkgo.Skip("json debugger pending")
-	} else {
-		d = debugger.NewPacket(m.Packets(ctx))
-	}
+	d := m.Session(ctx)
 	Expect(d.Open(ctx)).To(Succeed())
 	return d
 }

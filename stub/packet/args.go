@@ -11,17 +11,19 @@ import (
 
 // args are the arguments of a request, by their place in its table: numbers, and the digits of the one that is data.
 type args struct {
-	n    [8]uint64
-	data []byte
+	n        [8]uint64
+	data     []byte
+	optional []byte // what stands where the optional arguments begin
 }
 
 // parseArgs splits what follows a request's name. It returns false if an argument is missing or malformed: a number is one or more
 // decimal digits, at most 2^64-1, and nothing else. The digits of data are not looked at. Optional arguments and what follows
-// them are ignored.
+// them are left to the request.
 func parseArgs(table []wire.Arg, rest []byte) (a args, ok bool) {
 	more := true
 	for i := range table {
 		if table[i].Optional {
+			a.optional = rest
 			break
 		}
 		if !more {

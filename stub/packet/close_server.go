@@ -17,4 +17,25 @@ func closeServer(s *session, _ *args) {
 		err = s.target.Go(s.ctx, target.AllCores)
 	}
 	s.mistake(target.AllCores, err)
+	if err == nil {
+		s.forgetStops()
+	}
+}
+
+// forgetStops makes cores that run be called "running since boot" until they stop again.
+func (d *Dialect) forgetStops() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for core := range d.fresh {
+		if state := d.target.State(core); state.Running {
+			d.fresh[core] = state.Stops
+		}
+	}
+}
+
+// sinceBoot reports whether a core that runs counts as one that has never stopped.
+func (d *Dialect) sinceBoot(core int, state target.State) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return state.Stops == d.fresh[core]
 }

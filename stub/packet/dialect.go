@@ -13,8 +13,9 @@
 //     is a mistake. Which cores are open belongs to the connection.
 //   - `q…c` asks about the core of the last `q…f` on the connection, of whichever list; before the first one that is core 0, as
 //     published. Handle 0 is the first element.
-//   - Optional arguments are ignored, whatever they hold: `b` always stops all cores.
-//   - `c` with global=1 does nothing, as published. `c` and `C` of a core that runs do nothing. A global other than 0 and 1 is a mistake.
+//   - `b` may lack both arguments; if it has any, they must be well-formed. The trigger id of `t` and `T` is ignored, whatever it holds.
+//   - `c` and `C` of a core that runs do nothing. A global other than 0 and 1 is a mistake.
+//   - `D` also starts the account of stops anew: a core that has not stopped since is "running since boot", as published.
 //   - More digits than the byte count asks for is a mistake, like fewer.
 //   - A read of no bytes is the empty packet, a write of none is `success`, at any address of a memory space.
 //   - A reason that belongs to no core (`r`, `D`, `b`, `k`) is in the info_str of every core's next `qstate`.
@@ -57,6 +58,7 @@ type Dialect struct {
 
 	mu     sync.Mutex
 	tables []*tables // by core, made when first needed
+	fresh  []uint64  // by core: its stops before the last D, which count no more
 }
 
 // NewDialect makes a Dialect. reports is shared with whoever else tells clients of the Target's stops.
@@ -74,7 +76,7 @@ func NewDialect(t target.Target, reports *target.Reports, opts Options) *Dialect
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	info := t.Info()
-	return &Dialect{target: t, reports: reports, info: info, opts: opts, tables: make([]*tables, len(info.Cores))}
+	return &Dialect{target: t, reports: reports, info: info, opts: opts, tables: make([]*tables, len(info.Cores)), fresh: make([]uint64, len(info.Cores))}
 }
 
 // Serve speaks with one client until it leaves, the Target ends, a time-out drops the client or ctx is done. It closes conn.

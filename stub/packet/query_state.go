@@ -20,7 +20,7 @@ func queryState(s *session, a *args) {
 		return
 	}
 	state := s.target.State(core)
-	report := describe(state)
+	report := s.describe(core, state)
 	if report.state == debug && !s.reports.Take(core, state) {
 		report = report.again()
 	}
@@ -71,9 +71,9 @@ type report struct {
 // again is the report of a stop that has been reported.
 func (r report) again() report { return report{state: r.state} }
 
-func describe(s target.State) report {
+func (d *Dialect) describe(core int, s target.State) report {
 	if s.Running {
-		if s.Stops == 0 {
+		if d.sinceBoot(core, s) {
 			return report{state: running, before: "vm running since boot"}
 		}
 		return report{state: running, before: "cpu ", after: " running"}

@@ -235,9 +235,9 @@ func TestRunControl(t *testing.T) {
 	p.asks("qstate0", state("debug", "0", "stopped because of single step", "cpu 0 in debug state"))
 	p.asks("qstate0", reported)
 	p.asks("p0;15", "04002040")
-	p.does("c1;0") // a global step does nothing
-	p.asks("qstate0", reported)
-	p.asks("p0;15", "04002040")
+	p.does("c1;0")
+	p.asks("qstate0", state("debug", "0", "stopped because of single step", "cpu 0 in debug state"))
+	p.asks("p0;15", "08002040")
 
 	p.asks(fmt.Sprintf("t0;1;%d", memtarget.LoopHead), "success")
 	p.does("C0;0")
@@ -256,7 +256,7 @@ func TestRunControl(t *testing.T) {
 	m.Run(100)
 	p.does("b")
 	p.asks("qstate0", state("debug", "0", "stopped because of break", "cpu 0 in debug state"))
-	p.does("b0;0", "b1;0", "bx;y") // a stop of what stands does nothing
+	p.does("b0;0", "b1;0") // a stop of what stands does nothing
 	p.asks("qstate0", reported)
 
 	for kind, words := range map[int]string{2: "read", 3: "write", 4: "read or write"} {
@@ -300,10 +300,27 @@ func TestRunControlByCore(t *testing.T) {
 	ask(atBoot, sinceBoot, state("debug", "0", "stopped because of single step", "cpu 2 in debug state"))
 	p.does("C1;0")
 	ask(sinceBoot, sinceBoot, state("running", "0", "", "cpu 2 running"))
-	p.does("b0;1") // stops all
-	for core := range 3 {
-		p.asks(fmt.Sprintf("qstate%d", core), state("debug", "0", "stopped because of break", fmt.Sprintf("cpu %d in debug state", core)))
+	stopped := func(core int) string {
+		return state("debug", "0", "stopped because of break", fmt.Sprintf("cpu %d in debug state", core))
 	}
+	p.does("b0;1")
+	ask(sinceBoot, stopped(1), state("running", "0", "", "cpu 2 running"))
+	for _, malformed := range []string{"bx;y", "b0", "b0;", "b;0", "b0;-1", "b1;x"} {
+		p.asks(malformed, "")
+	}
+	ask(sinceBoot, reported)
+	p.does("b1;1")
+	ask(stopped(0), reported, stopped(2))
+	p.does("c1;1")
+	for core := range 3 {
+		p.asks(fmt.Sprintf("qstate%d", core), state("debug", "0", "stopped because of single step", fmt.Sprintf("cpu %d in debug state", core)))
+	}
+	p.does("C1;0", "b")
+	ask(stopped(0), stopped(1), stopped(2))
+	p.does("D")
+	ask(sinceBoot, sinceBoot, sinceBoot)
+	p.does("b0;2", "C0;2")
+	ask(sinceBoot, sinceBoot, state("running", "0", "", "cpu 2 running"))
 }
 
 func TestMistakesAreToldOnce(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"mcdtest/stub/target"
 )
 
-// step answers `c`: one instruction of one core. As in the published stub a global step does nothing, and neither does a step
-// of a core that runs.
+// step answers `c`: one instruction of one core, or with global=1 of each core. A core that runs is left alone. The
+// published stub does nothing for a global step.
 //
 //	$c0;0#|   global; core
 //	+
@@ -19,11 +19,12 @@ func step(s *session, a *args) {
 		s.mistake(core, target.Errorf(err, "step, global %d, core %d", a.n[0], a.n[1]))
 		return
 	}
-	if all {
-		return
-	}
 	s.acknowledge()
-	if err := s.target.Step(s.ctx, core); !errors.Is(err, target.ErrRunning) {
-		s.mistake(core, err)
+	which := core
+	if all {
+		which = target.AllCores
+	}
+	if err := s.target.Step(s.ctx, which); !errors.Is(err, target.ErrRunning) {
+		s.mistake(which, err)
 	}
 }
