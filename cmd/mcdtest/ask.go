@@ -14,13 +14,13 @@ import (
 // answer is what came back.
 type answer struct {
 	data    []byte
-	closed  bool // the endpoint closed the connection
-	missing bool // something did not come that the protocol says comes
+	ended   error // why there is no more: the endpoint closed the connection, or QEMU ended
+	missing bool  // something did not come that the protocol says comes
 }
 
 // ask sends bytes as they are and collects what comes back: until every packet in them is answered in full, if the
-// protocol says what that is, and otherwise until nothing has come for the time quiet.
-func ask(ctx context.Context, c *rawclient.Client, sent []byte, quiet time.Duration) (a answer, err error) {
+// protocol says what that is, within timeout, and otherwise until nothing has come for the time quiet.
+func ask(ctx context.Context, c *rawclient.Client, sent []byte, timeout, quiet time.Duration) (a answer, err error) {
 	if err := c.Send(ctx, sent); err != nil {
 		return a, err
 	}
@@ -29,12 +29,21 @@ func ask(ctx context.Context, c *rawclient.Client, sent []byte, quiet time.Durat
 	for !certain || want > 0 {
 		wait := quiet
 		if want > 0 {
-			wait = answerTimeout
+			wait = timeout
 		}
 		part, err := receive(ctx, c, wait)
 		switch {
+		case errors.Is(err, rawclient.ErrClosed) && decoder.Inside():
+			a.ended = rawclient.ErrTruncated
+			return a, nil
 		case errors.Is(err, rawclient.ErrClosed):
-			a.closed = true
+			a.ended = rawclient.ErrClosed
+			return a, nil
+		case errors.Is(err, rawclient.ErrGone):
+			a.ended = err
+			if e := (*rawclient.Error)(nil); errors.As(err, &e) {
+				a.ended = e.Err // what was received is shown anyway
+			}
 			return a, nil
 		case err != nil:
 			return a, err

@@ -10,15 +10,15 @@ import (
 	"time"
 
 	"mcdtest/harness/exchange"
-	"mcdtest/harness/rawclient"
 	"mcdtest/harness/transcript"
 )
 
 type sendCmd struct {
 	endpointFlags
-	Quiet  time.Duration `default:"200ms" help:"How long to wait for more when the protocol does not say what is to come."`
-	JSON   bool          `name:"json" help:"Print one JSON object for what was sent and what came back."`
-	Packet []string      `arg:"" help:"Bytes to send, one after the other, each when the one before is answered."`
+	Timeout time.Duration `default:"5s" help:"How long an answer may take of which the protocol says that it comes."`
+	Quiet   time.Duration `default:"200ms" help:"How long to wait for more where it does not say."`
+	JSON    bool          `name:"json" help:"Print one JSON object for what was sent and what came back."`
+	Packet  []string      `arg:"" help:"Bytes to send, one after the other, each when the one before is answered."`
 }
 
 func (sendCmd) Help() string {
@@ -43,9 +43,6 @@ func unescapeError(err error) error {
 	}
 	return err
 }
-
-// answerTimeout is how long an answer may take of which the protocol says that it comes.
-const answerTimeout = 5 * time.Second
 
 func (c *sendCmd) Run(ctx context.Context, con *console) error {
 	data := make([][]byte, len(c.Packet))
@@ -78,32 +75,25 @@ func (c *sendCmd) send(ctx context.Context, con *console, e *endpoint, data [][]
 	defer client.Close()
 	for _, p := range data {
 		shown := len(rec.Entries())
-		a, err := ask(ctx, client, p, c.Quiet)
+		a, err := ask(ctx, client, p, c.Timeout, c.Quiet)
 		c.show(con, rec.Entries()[shown:])
+		what := ""
 		switch {
-		case err != nil && !errors.Is(err, rawclient.ErrGone):
+		case err != nil:
 			return err
-		case err != nil || a.closed:
-			return c.ended(con, e, p, err)
+		case a.ended != nil && kills(p):
+			return nil // as it was asked to
+		case a.ended != nil:
+			what = fmt.Sprintf("%v after %s (%s)", a.ended, transcript.Escape(p), e.name)
 		case a.missing:
-			fmt.Fprintf(con.err, "mcdtest send: no answer to %s within %v from %s: is it an MCD stub, and is no other client connected to it?\n", transcript.Escape(p), answerTimeout, e.name)
-			return failed(statusFailed)
+			what = fmt.Sprintf("no answer to %s within %v from %s: is it an MCD stub, and is no other client connected to it?", transcript.Escape(p), c.Timeout, e.name)
+		default:
+			continue
 		}
+		fmt.Fprintf(con.err, "mcdtest send: %s\n", what)
+		return failed(statusFailed)
 	}
 	return nil
-}
-
-// ended is the error for an endpoint that closed the connection; after a kill that is what was asked for.
-func (c *sendCmd) ended(con *console, e *endpoint, sent []byte, err error) error {
-	if kills(sent) {
-		return nil
-	}
-	reason := "the endpoint closed the connection"
-	if err != nil {
-		reason = err.Error()
-	}
-	fmt.Fprintf(con.err, "mcdtest send: %s after %s (%s)\n", reason, transcript.Escape(sent), e.name)
-	return failed(statusFailed)
 }
 
 func (c *sendCmd) show(con *console, entries []transcript.Entry) {

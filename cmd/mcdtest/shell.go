@@ -56,8 +56,11 @@ type speaker interface {
 // errTyped is wrapped by errors that the next line need not suffer from.
 var errTyped = errors.New("not sent")
 
-// errEnded is wrapped when the endpoint has closed the connection.
-var errEnded = errors.New("the endpoint closed the connection")
+// errEnded is wrapped when nothing more can be said.
+var errEnded = errors.New("the session has ended")
+
+// errNoAnswer is wrapped when an answer is missing; the user decides what to do about it.
+var errNoAnswer = errors.New("no answer")
 
 func (c *shellCmd) Run(ctx context.Context, con *console) error {
 	e, err := c.open(ctx)
@@ -123,11 +126,11 @@ func (c *shellCmd) line(ctx context.Context, con *console, e *endpoint, s speake
 	err = s.say(ctx, line)
 	c.show(con, s, rec, shown)
 	switch {
-	case errors.Is(err, errTyped):
+	case errors.Is(err, errTyped), errors.Is(err, errNoAnswer):
 		fmt.Fprintln(con.out, con.style.Bad(err.Error()))
 		return false, nil
 	case errors.Is(err, errEnded):
-		fmt.Fprintln(con.out, con.style.Bad(errEnded.Error()))
+		fmt.Fprintln(con.out, con.style.Dim(err.Error()))
 		return true, nil
 	}
 	return false, err

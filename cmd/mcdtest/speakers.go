@@ -82,8 +82,11 @@ func arguments(args []wire.Arg) string {
 	return b.String()
 }
 
-// shellQuiet is how long the shell waits for bytes that may or may not come.
-const shellQuiet = 100 * time.Millisecond
+// How long the shell waits: for answers of which the protocol says that they come, and for those that may or may not.
+const (
+	shellTimeout = 5 * time.Second
+	shellQuiet   = 100 * time.Millisecond
+)
 
 func (s *packetSpeaker) say(ctx context.Context, line string) error {
 	data := []byte(line)
@@ -96,12 +99,12 @@ func (s *packetSpeaker) say(ctx context.Context, line string) error {
 	default:
 		data = wire.AppendPacket(nil, data)
 	}
-	a, err := ask(ctx, s.client, data, shellQuiet)
-	if a.closed || errors.Is(err, rawclient.ErrGone) {
-		return errEnded
-	}
-	if a.missing {
-		return fmt.Errorf("no answer within %v", answerTimeout)
+	a, err := ask(ctx, s.client, data, shellTimeout, shellQuiet)
+	switch {
+	case a.ended != nil:
+		return fmt.Errorf("%w: %w", errEnded, a.ended)
+	case a.missing:
+		return fmt.Errorf("%w: nothing, or not all, within %v", errNoAnswer, shellTimeout)
 	}
 	return err
 }
@@ -174,7 +177,7 @@ func (s *jsonSpeaker) say(ctx context.Context, line string) error {
 	}
 	_, err := s.client.ReadObject(ctx)
 	if errors.Is(err, jsonclient.ErrClosed) || errors.Is(err, jsonclient.ErrGone) {
-		return errEnded
+		return fmt.Errorf("%w: %w", errEnded, err)
 	}
 	return err
 }
