@@ -34,4 +34,4 @@ ENV MCDTEST_SUITE=/usr/local/lib/mcdtest/suites.test
 USER 10001
 WORKDIR /artifacts
 ENTRYPOINT ["mcdtest"]
-CMD ["suite"]
+CMD ["suite", "--arch", "all", "--out", "/artifacts/result.jsonl", "--junit", "/artifacts/junit.xml", "--artifacts", "/artifacts/failures"]
