@@ -30,7 +30,6 @@ RUN /usr/local/lib/mcdtest/need qemu && \
     useradd --uid 10001 --create-home mcdtest && \
     install -d -o mcdtest -g mcdtest /artifacts && mkdir /qemu
 COPY --from=build /out/ /usr/local/
-ENV MCDTEST_SUITE=/usr/local/lib/mcdtest/suites.test
 USER 10001
 WORKDIR /artifacts
 ENTRYPOINT ["mcdtest"]
