@@ -134,7 +134,9 @@ func probeBinary(ctx context.Context, path string) (*Build, error) {
 		b.Arch = d.arch
 	}
 	if b.MCD != "" {
-		b.learnDialects(ctx)
+		if err := b.learnDialects(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return b, nil
 }

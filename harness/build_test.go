@@ -4,6 +4,7 @@ package harness_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -163,7 +164,7 @@ func TestProbeErrors(t *testing.T) {
 		{"cat", "/bin/cat", `probe QEMU /bin/cat: it is not a QEMU system emulator: .*`},
 		{"another version line", file("img", "#!/bin/sh\necho qemu-img version 7.2.22", 0o755), `probe QEMU \S+: it is not a QEMU system emulator: .*begins with "qemu-img version 7.2.22".*`},
 		{"endless output", file("yes", "#!/bin/sh\nexec yes", 0o755), `probe QEMU \S+: it is not a QEMU system emulator: .*`},
-		{"no end", file("sleep", "#!/bin/sh\necho; exec sleep 1000", 0o755), `probe QEMU \S+: is it a QEMU\? ".*/sleep -sandbox .* -help" does not end, having printed "\\n": context deadline exceeded`},
+		{"no end", file("sleep", "#!/bin/sh\nexec sleep 1000", 0o755), `probe QEMU \S+: is it a QEMU\? ".*/sleep -sandbox .* -help" does not end, having printed "": context deadline exceeded`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -227,6 +228,17 @@ func TestProbeMCD(t *testing.T) {
 				t.Errorf("MCD, speaks packets, speaks JSON (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A probe that was cut short must not be taken for a build that does not speak.
+func TestProbeMCDCutShort(t *testing.T) {
+	path := fakeBuild(t, "silent")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := harness.Probe(ctx, path)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }
 

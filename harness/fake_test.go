@@ -102,7 +102,7 @@ func fakeMCD(l net.Listener) {
 				fmt.Fprintf(conn, "{\"return\": {\"client\": %d}}\n", client)
 			case strings.Contains(dialects, "packet"):
 				fmt.Fprintf(conn, "+$client %d#|", client)
-			default:
+			case dialects != "silent":
 				fmt.Fprintf(conn, "?")
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"time"
 
 	"mcdtest/guest"
 	"mcdtest/harness/launch"
@@ -20,12 +19,12 @@ func nativeArgs(fd string) []string {
 	return []string{"-chardev", "socket,id=mcdtest-mcd,server=on,wait=off,fd=" + fd, "-mcd", "chardev:mcdtest-mcd"}
 }
 
-// learnDialects starts the build with its own -mcd and says something in each dialect. What cannot be learned stays as
-// -help has it: the machines that will be started show what is wrong.
-func (b *Build) learnDialects(ctx context.Context) {
+// learnDialects starts the build with its own -mcd and says something in each dialect. If its -mcd does not work, it
+// stays as -help has it, and the machines that will be started show what is wrong. The error is that of ctx.
+func (b *Build) learnDialects(ctx context.Context) error {
 	image, err := guest.Lookup(b.Arch, guest.Loop)
 	if err != nil {
-		return
+		return nil // no program to start a machine with
 	}
 	// Every question ends in an empty packet, which either server answers at once, so that a server that does not
 	// understand the question need not be waited for. Each has a QEMU of its own, as the JSON server may keep the
@@ -47,6 +46,9 @@ func (b *Build) learnDialects(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("probe QEMU %s: waited for its -mcd to say which dialects it speaks: %w", b.Path, err)
+	}
 	var spoken []Dialect
 	for i, q := range questions {
 		if understood[i] {
@@ -56,11 +58,12 @@ func (b *Build) learnDialects(ctx context.Context) {
 	if len(spoken) > 0 {
 		b.MCD, b.dialects = spoken[0], spoken
 	}
+	return nil
 }
 
 // ask starts a QEMU of its own, sends one line to its MCD endpoint and returns the first byte of the answer.
 func (b *Build) ask(ctx context.Context, image *guest.Image, say string) (byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	m := &Machine{cfg: Config{Build: b, Guest: image, Cores: 1}}
 	program, err := memoryFile("guest.elf", image.ELF)
