@@ -46,6 +46,9 @@ type Limits struct {
 // DefaultLimits fit specs that end themselves after 30 seconds.
 var DefaultLimits = Limits{Stuck: 10 * time.Second, Kill: 60 * time.Second}
 
+// exitTimeout is what a worker gets for its end after it has closed its connection.
+const exitTimeout = 2 * time.Second
+
 // describeTimeout bounds the wait for a worker to say where its spec stands.
 const describeTimeout = 2 * time.Second
 
@@ -120,6 +123,7 @@ func (s *Seat) serve(ctx context.Context) (ended bool, err error) {
 	}
 	defer stopTimers()
 	d := json.NewDecoder(conn)
+listening:
 	for {
 		var m message
 		if err := d.Decode(&m); err != nil {
@@ -143,8 +147,7 @@ func (s *Seat) serve(ctx context.Context) (ended bool, err error) {
 		case m.Report != nil:
 			if m.Report.ID != s.Running() {
 				s.setKilled(fmt.Sprintf("it reported %q while %q was running", m.Report.ID, s.Running()))
-				s.process.Kill()
-				continue
+				break listening
 			}
 			stopTimers()
 			s.setRunning("")
@@ -167,10 +170,7 @@ func (s *Seat) serve(ctx context.Context) (ended bool, err error) {
 // buried sees to what a worker leaves behind whose connection has ended.
 func (s *Seat) buried(ctx context.Context, ended bool, reports int, said *string) error {
 	// Its connection is closed, so it has ended, is about to end, or is of no use.
-	if !ended {
-		s.kill()
-	}
-	<-s.process.Done()
+	s.end()
 	exit := s.process.Exit()
 	interrupted := ctx.Err() != nil && s.whyKilled() == ""
 	if id := s.Running(); id != "" {
@@ -193,9 +193,9 @@ func (s *Seat) buried(ctx context.Context, ended bool, reports int, said *string
 	case ended:
 		return nil
 	case reports == 0:
-		return fmt.Errorf("a worker of the run ended before it ran anything: %w", exit)
+		return fmt.Errorf("a worker of the run ended before it ran anything: it %s", ending(exit))
 	case s.Died != nil:
-		s.Died(fmt.Errorf("a worker of the run died between two specs: %w", exit))
+		s.Died(fmt.Errorf("a worker of the run died between two specs: it %s", ending(exit)))
 	}
 	return nil
 }
@@ -205,7 +205,26 @@ func (s *Seat) death(exit *launch.Exit) string {
 	if why := s.whyKilled(); why != "" {
 		return fmt.Sprintf("the process that ran the spec was killed: %s", why)
 	}
-	return fmt.Sprintf("the process that ran the spec died: %v", exit)
+	return "the process that ran the spec died: it " + ending(exit)
+}
+
+// ending says how a worker ended, with the line that explains it. Of what a Go program prints at its end, that is not
+// the last one.
+func ending(exit *launch.Exit) string {
+	how := fmt.Sprintf("ended with exit status %d", exit.Status)
+	if exit.Signal != "" {
+		how = "was ended by " + exit.Signal
+	}
+	telling := ""
+	for _, line := range exit.Stderr {
+		if telling = line; strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			break
+		}
+	}
+	if telling == "" {
+		return how
+	}
+	return how + ": " + telling
 }
 
 func (s *Seat) start(ctx context.Context) (net.Conn, error) {
@@ -245,13 +264,15 @@ func (s *Seat) clear(conn net.Conn) {
 	conn.Close()
 }
 
-// kill gives a worker whose connection has ended a moment to end, so that its exit status is its own.
-func (s *Seat) kill() {
-	select {
-	case <-s.process.Done():
-	case <-time.After(time.Second):
-		s.process.Kill()
+// end waits for the end of a worker whose connection has ended, so that its exit status is its own, or kills it.
+func (s *Seat) end() {
+	if s.whyKilled() == "" {
+		select {
+		case <-s.process.Done():
+		case <-time.After(exitTimeout):
+		}
 	}
+	s.process.Kill()
 }
 
 func (s *Seat) whyKilled() string {
