@@ -226,54 +226,106 @@ func join(pieces []piece, ends []int) []string {
 	return lines
 }
 
-// align pairs the segments of the old text with those of the data: from the front and from the back as long as they
-// fit, and in between one by one if there are equally many.
+// Costs of what can become of a segment when an answer is aligned with the old text.
+const (
+	costReplace = 2 // an old segment by a new one, or half of that if they begin with the same key
+	costInsert  = 3 // a new segment that replaces none
+	costDrop    = 3 // an old segment that is replaced by none
+	maxAlign    = 1 << 20
+)
+
+// way is the cheapest way to a place of the alignment: so many old segments used, so many new ones.
+type way struct {
+	cost     int
+	reached  bool
+	captures map[string]capture
+	from     [2]int
+	kept     bool
+}
+
+// align finds the cheapest way to make the data of the old text. A segment that is kept may stand for several of the data.
 func (p *player) align(old [][]token, data [][]byte) []piece {
+	if len(old)*len(data) > maxAlign {
+		old = nil
+	}
 	saved := p.captures
 	defer func() { p.captures = saved }()
-	fits := func(i, k int) bool {
-		m, _, v := p.match(old[i], data[k], true)
-		if v == matched {
-			p.captures = m.captures
-		}
-		return v == matched
+	ways := make([][]way, len(old)+1)
+	for i := range ways {
+		ways[i] = make([]way, len(data)+1)
 	}
-	kept := make([]int, len(data)) // index of the old segment, from 1
-	front := 0
-	for front < len(old) && front < len(data) && fits(front, front) {
-		kept[front] = front + 1
-		front++
-	}
-	oldEnd, end := len(old), len(data)
-	for oldEnd > front && end > front && fits(oldEnd-1, end-1) {
-		oldEnd--
-		end--
-		kept[end] = oldEnd + 1
-	}
-	if oldEnd == end {
-		for i := front; i < end; i++ {
-			if fits(i, i) {
-				kept[i] = i + 1
+	ways[0][0] = way{reached: true, captures: saved}
+	for i := range ways {
+		for k := range ways[i] {
+			here := &ways[i][k]
+			if !here.reached {
+				continue
+			}
+			step := func(i2, k2, cost int, kept bool, captures map[string]capture) {
+				there := &ways[i2][k2]
+				if cost += here.cost; !there.reached || cost < there.cost {
+					*there = way{cost, true, captures, [2]int{i, k}, kept}
+				}
+			}
+			if i < len(old) {
+				var run []byte
+				for n, part := range data[k:] {
+					run = append(run, part...)
+					p.captures = here.captures
+					if m, _, v := p.match(old[i], run, true); v == matched {
+						step(i+1, k+n+1, 0, true, m.captures)
+					}
+					if !wide(old[i]) {
+						break
+					}
+				}
+				step(i+1, k, costDrop, false, here.captures)
+			}
+			if k < len(data) {
+				step(i, k+1, costInsert, false, here.captures)
+				if i < len(old) {
+					cost := costReplace
+					if sameKey(old[i], data[k]) {
+						cost /= 2
+					}
+					step(i+1, k+1, cost, false, here.captures)
+				}
 			}
 		}
 	}
 	var pieces []piece
-	for k, part := range data {
-		if kept[k] == 0 {
-			pieces = append(pieces, piece{transcript.Escape(part), len(part)})
-			continue
+	for i, k := len(old), len(data); i > 0 || k > 0; {
+		w := ways[i][k]
+		part := bytes.Join(data[w.from[1]:k], nil)
+		text := transcript.Escape(part)
+		if w.kept {
+			text = ""
+			for _, t := range old[i-1] {
+				text += t.text
+			}
 		}
-		var text strings.Builder
-		for _, t := range old[kept[k]-1] {
-			text.WriteString(t.text)
-		}
-		pieces = append(pieces, piece{text.String(), len(part)})
+		pieces = append(pieces, piece{text, len(part)})
+		i, k = w.from[0], w.from[1]
 	}
+	slices.Reverse(pieces)
 	return pieces
 }
 
+// sameKey reports whether both are values of the same field.
+func sameKey(tokens []token, data []byte) bool {
+	key, _, ok := bytes.Cut(data, []byte("="))
+	return ok && bytes.HasPrefix(tokens[0].literal, append(key[:len(key):len(key)], '='))
+}
+
+// wide reports whether a segment may stand for several of the data.
+func wide(tokens []token) bool {
+	return slices.ContainsFunc(tokens, func(t token) bool {
+		return t.pattern != nil && (t.pattern.kind == anything || t.pattern.kind == matching)
+	})
+}
+
 // delimiters end a segment.
-const delimiters = "+-$#|~.;!,:\n"
+const delimiters = "+$#|~.;!,:\n"
 
 // split cuts tokens into segments that end with a delimiter.
 func split(tokens []token) [][]token {

@@ -36,6 +36,8 @@ func TestUpdate(t *testing.T) {
 		{"patterns that do not fit go", "> $a#|\n< +$x={num>12}.y={hex:4}.z={*}.#|\n", "> $a#|\n< +$x=12.y={hex:4}.z={*}.#|\n"},
 		{"a field more", "> $a#|\n< +$x={n=num}.z={hex:8}.#|\n", "> $a#|\n< +$x={n=num}.y=00ff.z={hex:8}.#|\n"},
 		{"a field less", "> $a#|\n< +$x={n=num}.w=7.v={num}.y={hex:4}.z={hex:8}.#|\n", "> $a#|\n< +$x={n=num}.y={hex:4}.z={hex:8}.#|\n"},
+		{"a pattern for the rest stays", "> $a#|\n< +$x=13.{*}#|\n", "> $a#|\n< +$x=12.{*}#|\n"},
+		{"a pattern for several fields stays", "> $a#|\n< +$x={*}.z=00000000.{/.*/}#|\n", "> $a#|\n< +$x={*}.z=1d000000.{/.*/}#|\n"},
 		{"values that fit stay", "> $m4096#|\n< +${le32:4096}#~\n", "> $m4096#|\n< +${le32:4096}#|\n"},
 		{"what looks like a pattern is escaped", "> $\\x7ba\\x7b1}*#|\n< +x\n", "> $\\x7ba\\x7b1}*#|\n< +$\\x7bodd}#|\n"},
 		{"until is satisfied", "#! until 5s\n> $count#|\n< +$3#|\n", ""},
