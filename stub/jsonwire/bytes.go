@@ -5,6 +5,7 @@ package jsonwire
 import (
 	"encoding/binary"
 	"math/bits"
+	"strings"
 )
 
 // Bytes is data as the dialect writes it: an array of numbers. A list of transactions consists of little else, so both
@@ -19,6 +20,9 @@ func (b *Bytes) UnmarshalJSON(text []byte) error {
 	d := decoder{b: text}
 	v, err := d.bytes((*b)[:0])
 	*b = v
+	if err == nil {
+		err = d.end()
+	}
 	return err
 }
 
@@ -89,61 +93,85 @@ func (d *decoder) bytes(dst []byte) ([]byte, error) {
 	}
 }
 
-// fourZeros is "0,0,0,0,": the data of a read, which is to be overwritten, mostly consists of it.
-const fourZeros = ones*'0' ^ 0x1c001c001c001c00
+// block is how much denseBytes reads at once: a bit for each character is a word.
+const block = 64
 
-// denseBytes reads numbers, two at a time, as long as they are well-formed, follow each other without white space, and have a
-// comma behind them. Whatever stops it is left for the careful way.
+// denseBytes reads numbers as long as they are well-formed, follow each other without white space, and have a comma behind
+// them, a block at a time. Whatever stops it is left for the careful way. It finds the commas of a block first: to know
+// where a number begins it need not have read the one in front.
 func (d *decoder) denseBytes(dst []byte) []byte {
-	b, i := d.b, d.i
-	if len(b)-i < 16 {
-		return dst
-	}
-	j := len(dst)
-	dst = grow(dst, min((len(b)-i)/2, 4096))
-	out := dst[:cap(dst)]
-	for i+8 <= len(b) {
-		if j+2 > len(out) {
-			dst = grow(out[:j], j+4)
-			out = dst[:cap(dst)]
+	b := d.b
+	for at := d.i; at >= lookBehind && at+block <= len(b); at += block {
+		if cap(dst)-len(dst) < block/2 {
+			dst = grow(dst, max(block/2, min((len(b)-at)/2, 4096+len(dst))))
 		}
-		w := binary.LittleEndian.Uint64(b[i:])
-		if w == fourZeros {
-			if j+4 > len(out) {
-				dst = grow(out[:j], j+4)
-				out = dst[:cap(dst)]
-			}
-			binary.LittleEndian.PutUint32(out[j:], 0)
-			j += 4
-			i += 8
+		chars := (*[lookBehind + block]byte)(b[at-lookBehind:])
+		out := (*[block / 2]byte)(dst[len(dst) : len(dst)+block/2])
+		this := (*[block]byte)(chars[lookBehind:])
+		if d.i == at && *this == zeros {
+			clear(out[:])
+			dst = dst[:len(dst)+block/2]
+			d.i += block
 			continue
 		}
-		comma := w ^ ones*','
-		comma = (comma - ones) &^ comma & highs
-		p := bits.TrailingZeros64(comma) // the high bit of the first comma
-		comma &= comma - 1
-		q := bits.TrailingZeros64(comma) // and of the second
-		if q >= 64 || p < 8 || p >= 32 || q-p < 16 || q-p >= 40 {
+		commas, ok := findCommas(this)
+		if !ok {
 			break
 		}
-		digits := w ^ ones*'0'
-		// The high bit of each byte that was no digit: up to the second comma the commas alone.
-		other := (digits + ones*0x76 | digits) & highs
-		if other<<(63-q) != 1<<63|1<<(63-q+p) {
+		n, next, ok := readNumbers(out, chars, commas, d.i-at)
+		dst = dst[:len(dst)+n]
+		d.i = at + next
+		if !ok {
 			break
 		}
-		// Shift the digits of each number to the top, ones topmost.
-		first := digits << (71 - p)
-		second := digits << (71 - q) & (^uint64(0) << (72 - (q - p)))
-		v := first>>56 + first>>48&0xFF*10 + first>>40&0xFF*100
-		u := second>>56 + second>>48&0xFF*10 + second>>40&0xFF*100
-		if v|u > 255 || p > 8+7 && digits&0xFF == 0 || q-p > 16 && digits>>(p+1)&0xFF == 0 {
-			break
-		}
-		out[j], out[j+1] = byte(v), byte(u)
-		j += 2
-		i += q/8 + 1
 	}
-	d.i = i
-	return out[:j]
+	return dst
+}
+
+// zeros is what the data of a read consists of, as it is to be overwritten.
+var zeros = [block]byte([]byte(strings.Repeat("0,", block/2)))
+
+// lookBehind is how many characters in front of a comma are looked at.
+const lookBehind = 4
+
+// findCommas has a bit for each comma. ok says that everything else is digits.
+func findCommas(b *[block]byte) (commas uint64, ok bool) {
+	var others uint64
+	for i := 0; i < block; i += 8 {
+		w := binary.LittleEndian.Uint64(b[i : i+8])
+		// The high bit of each byte that is a comma, and of each that is no digit.
+		x := w ^ ones*','
+		comma := ^(x&^highs + ones*0x7F | x) & highs
+		x = w ^ ones*'0'
+		others |= comma ^ (x&^highs+ones*0x76|x)&highs
+		commas |= comma >> 7 * 0x0102040810204080 >> 56 << i
+	}
+	return commas, others == 0
+}
+
+// numbers says for numbers of one, two and three digits where the digits are in the four characters in front of the comma,
+// and what they are at least.
+var numbers = [4]struct{ mask, least uint32 }{1: {0xFF000000, 0}, 2: {0xFFFF0000, 10}, 3: {0xFFFFFF00, 100}}
+
+// readNumbers reads the numbers in front of the commas, up to the first that is none or not between 0 and 255, and returns
+// how many, where the next one begins, and whether it came to the end. chars begins lookBehind in front of the block; start
+// is relative to the block.
+func readNumbers(out *[block / 2]byte, chars *[lookBehind + block]byte, commas uint64, start int) (n, next int, ok bool) {
+	for ; commas != 0 && n < len(out); commas &= commas - 1 {
+		end := bits.TrailingZeros64(commas) % block
+		digits := uint(end - start)
+		if digits-1 > 2 {
+			break
+		}
+		form := numbers[digits%4]
+		t := (binary.LittleEndian.Uint32(chars[end:end+4]) ^ 0x30303030) & form.mask
+		v := t>>24 + t>>16&0xFF*10 + t>>8&0xFF*100
+		if v < form.least || v > 255 {
+			break
+		}
+		out[n] = byte(v)
+		n++
+		start = end + 1
+	}
+	return n, start, commas == 0
 }

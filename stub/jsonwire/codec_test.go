@@ -112,7 +112,7 @@ func TestBytes(t *testing.T) {
 // Each number in each place that the fast way of reading has: dense, before white space, last.
 func TestBytesRange(t *testing.T) {
 	for v := -2; v <= 1100; v++ {
-		for _, form := range []string{"[%d,7,7,7,7]", "[7,%d,7,7,7]", "[7,7,7,%d ,7]", "[7,%d]", "[%d]", "[ %d\n]"} {
+		for _, form := range []string{"    [%d,7,7,7,7]", "    [7,%d,7,7,7,7,7]", "    [7,7,7,%d,7,7,7,7,7]", "    [100,7,%d,7,7,7,7,7]", "[%d,7,7,7,7]", "[7,%d,7,7,7]", "[7,7,7,%d ,7]", "[7,%d]", "[%d]", "[ %d\n]"} {
 			text := fmt.Sprintf(form, v)
 			var got Bytes
 			err := got.UnmarshalJSON([]byte(text))
@@ -129,6 +129,57 @@ func TestBytesRange(t *testing.T) {
 		var got Bytes
 		if err := got.UnmarshalJSON([]byte(text)); err == nil {
 			t.Errorf("%q is read as %v", text, got)
+		}
+	}
+}
+
+// agree compares how the text is read with what encoding/json reads.
+func agree(t *testing.T, text string) {
+	t.Helper()
+	var ours Bytes
+	err := ours.UnmarshalJSON([]byte(text))
+	var want []byte
+	var plain []int
+	other := json.Unmarshal([]byte(text), &plain)
+	if strings.Contains(text, "-") { // JSON has a -0
+		other = errors.New("a sign")
+	}
+	for _, v := range plain {
+		if v < 0 || v > 255 {
+			other = errors.New("out of range")
+		}
+		want = append(want, byte(v))
+	}
+	if (err == nil) != (other == nil) || err == nil && !bytes.Equal(ours, want) {
+		t.Errorf("%q: %v, %v; encoding/json: %v, %v", text, ours, err, plain, other)
+	}
+}
+
+// Each character in each place, in more than a block.
+func TestBytesCharacters(t *testing.T) {
+	const good = "    [11,1,23,45,6,78,9,100,11,255,0,0,0,0,0,77,8,199,10,10,10,9,9,240,133,21,7,9,99,255,7,7]"
+	for i := strings.Index(good, "[") + 1; i < len(good)-1; i++ {
+		for c := range 256 {
+			text := []byte(good)
+			text[i] = byte(c)
+			agree(t, string(text))
+		}
+	}
+}
+
+// Whatever is special, in each place of a block and across its end.
+func TestBytesBlocks(t *testing.T) {
+	zeros := strings.Repeat("0,", 2*block)
+	for pad := range 2*block + 3 {
+		front := strings.Repeat("1,", pad/2)
+		if pad%2 == 1 {
+			if pad < 3 {
+				continue
+			}
+			front = "10," + strings.Repeat("1,", pad/2-1)
+		}
+		for _, special := range []string{"", "255,", "256,", "09,,", "00,", "09,9,", "1234,", ",", "120," + zeros, "2550," + zeros, zeros, " 7 ,", "1 2,", "-0,", "1.0,"} {
+			agree(t, "    ["+front+special+front+"3]")
 		}
 	}
 }
