@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -95,8 +96,13 @@ func qemus(ctx context.Context) (findings []Finding, ok bool) {
 	if st, err := os.Stat(named); named != "" && err == nil && !st.IsDir() {
 		archs = []string{""} // one binary: it knows what it is for
 	}
-	for _, arch := range archs {
-		f := qemu(ctx, arch)
+	builds := make([]Finding, len(archs))
+	var wg sync.WaitGroup
+	for i, arch := range archs {
+		wg.Go(func() { builds[i] = qemu(ctx, arch) })
+	}
+	wg.Wait()
+	for _, f := range builds {
 		ok = ok || f.Level == Fine
 		findings = append(findings, f)
 	}
