@@ -19,9 +19,14 @@ type JUnit struct {
 	Tests    int          `xml:"tests,attr"`
 	Failures int          `xml:"failures,attr"`
 	Skipped  int          `xml:"skipped,attr"`
-	Time     float64      `xml:"time,attr"`
+	Time     seconds      `xml:"time,attr"`
 	Suites   []JUnitSuite `xml:"testsuite"`
 }
+
+// seconds has no more digits than anybody reads.
+type seconds float64
+
+func (s seconds) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%.3f", float64(s)), nil }
 
 // JUnitSuite is a group of tests.
 type JUnitSuite struct {
@@ -29,7 +34,7 @@ type JUnitSuite struct {
 	Tests      int             `xml:"tests,attr"`
 	Failures   int             `xml:"failures,attr"`
 	Skipped    int             `xml:"skipped,attr"`
-	Time       float64         `xml:"time,attr"`
+	Time       seconds         `xml:"time,attr"`
 	Timestamp  string          `xml:"timestamp,attr,omitempty"`
 	Properties []JUnitProperty `xml:"properties>property,omitempty"`
 	Cases      []JUnitTest     `xml:"testcase"`
@@ -45,7 +50,7 @@ type JUnitProperty struct {
 type JUnitTest struct {
 	Name      string        `xml:"name,attr"`
 	Class     string        `xml:"classname,attr"`
-	Time      float64       `xml:"time,attr"`
+	Time      seconds       `xml:"time,attr"`
 	Failure   *JUnitMessage `xml:"failure"`
 	Skipped   *JUnitMessage `xml:"skipped"`
 	SystemOut string        `xml:"system-out,omitempty"`
@@ -127,7 +132,7 @@ func (r *Result) JUnit() *JUnit {
 }
 
 func (s Spec) junit(class string) JUnitTest {
-	t := JUnitTest{Name: strings.TrimPrefix(s.ID, class+" "), Class: class, Time: s.Took.Seconds()}
+	t := JUnitTest{Name: strings.TrimPrefix(s.ID, class+" "), Class: class, Time: seconds(s.Took.Seconds())}
 	if s.Round > 1 {
 		t.Name += fmt.Sprintf(" (round %d)", s.Round)
 	}

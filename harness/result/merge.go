@@ -3,6 +3,7 @@
 package result
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +18,8 @@ func Merge(parts []*Result) (*Result, error) {
 	if len(parts) == 0 {
 		return nil, errors.New("merge results: there are none")
 	}
+	parts = slices.Clone(parts)
+	slices.SortFunc(parts, func(a, b *Result) int { return cmp.Compare(shardIndex(a), shardIndex(b)) })
 	first := parts[0].Header
 	whole := &Result{Header: first, Footer: &Footer{Complete: true}}
 	whole.Header.Shard = ""
@@ -79,6 +82,12 @@ func Merge(parts []*Result) (*Result, error) {
 	whole.Footer.Complete = len(problems) == 0
 	whole.Footer.Problem = strings.Join(problems, "; ")
 	return whole, nil
+}
+
+// shardIndex is the I of I/N, or 0.
+func shardIndex(r *Result) (index int) {
+	fmt.Sscanf(r.Header.Shard, "%d/", &index)
+	return index
 }
 
 // sameRun tells what differs between two headers that should be those of shards of the same run. The paths of a build
