@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -295,31 +296,52 @@ func TestParseFields(t *testing.T) {
 	}
 }
 
-func BenchmarkReadMemory(b *testing.B) {
-	c := answering(b, Options{Recorder: transcript.NewRecorder(1 << 20)}, func(string) string { return "+$0a0B0c0d#|" })
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	p := make([]byte, 4)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := c.ReadMemory(ctx, 0, 1, 0x40210000, p); err != nil {
-			b.Fatal(err)
+// pong answers every chunk with the same bytes.
+func pong(server net.Conn, answer string) {
+	buf, bytes := make([]byte, 100), []byte(answer)
+	for {
+		if _, err := server.Read(buf); err != nil {
+			return
 		}
+		server.Write(bytes)
 	}
+}
+
+// What a typed read costs beside the same bytes sent and received without any client.
+func BenchmarkReadMemory(b *testing.B) {
+	const answer = "+$0a0B0c0d#|"
+	b.Run("client", func(b *testing.B) {
+		client, server := pair(b)
+		go pong(server, answer)
+		c := New(client, Options{Recorder: transcript.NewRecorder(1 << 20)})
+		defer c.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		p := make([]byte, 4)
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := c.ReadMemory(ctx, 0, 1, 0x40210000, p); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("bytes", func(b *testing.B) {
+		client, server := pair(b)
+		go pong(server, answer)
+		request, buf := []byte("$m0;1;1075904512;4#|"), make([]byte, 100)
+		for b.Loop() {
+			client.Write(request)
+			if _, err := client.Read(buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // A typed read into the caller's buffer allocates nothing, also with a Recorder and a context that can be cancelled.
 func TestReadMemoryAllocatesNothing(t *testing.T) {
 	client, server := pair(t)
-	go func() {
-		buf, answer := make([]byte, 100), []byte("+$0a0B0c0d#|")
-		for {
-			if _, err := server.Read(buf); err != nil {
-				return
-			}
-			server.Write(answer)
-		}
-	}()
+	go pong(server, "+$0a0B0c0d#|")
 	c := New(client, Options{Recorder: transcript.NewRecorder(10_000)})
 	defer c.Close()
 	ctx := bounded(t)

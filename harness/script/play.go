@@ -95,7 +95,7 @@ type player struct {
 }
 
 // Play plays a script and returns the first thing that went wrong: an *Error that wraps a *Mismatch, an error of
-// rawclient, or a mistake in the script that shows only now.
+// rawclient, or a *Mistake that shows only now.
 func Play(ctx context.Context, s *Script, env Env) error {
 	s, err := env.substitute(s)
 	if err != nil {
@@ -183,7 +183,7 @@ func (p *player) play(ctx context.Context, x *exchange) error {
 func (p *player) settings(x *exchange) error {
 	for _, s := range x.settings {
 		if err := s.apply(p); err != nil {
-			return p.at(s.number, err)
+			return mistake(p.script.Name, s.number, err)
 		}
 	}
 	for _, text := range x.comments {
@@ -200,7 +200,7 @@ func (p *player) send(ctx context.Context, x *exchange) error {
 		if l.kind == transcript.SentEOF {
 			c := p.clients[p.current]
 			if c == nil {
-				return p.at(l.number, errors.New("there is no connection to close"))
+				return mistake(p.script.Name, l.number, errors.New("there is no connection to close"))
 			}
 			if pending := c.Pending(); len(pending) > 0 {
 				return p.at(l.number, p.leftover(pending))
@@ -211,7 +211,7 @@ func (p *player) send(ctx context.Context, x *exchange) error {
 		}
 		data, err := p.bytes(l.tokens)
 		if err != nil {
-			return p.at(l.number, err)
+			return mistake(p.script.Name, l.number, err)
 		}
 		c, err := p.client(ctx)
 		if err != nil {
@@ -278,7 +278,7 @@ func (p *player) expect(ctx context.Context, x *exchange) (*answer, error) {
 		l := x.expects[i]
 		c := p.clients[p.current]
 		if c == nil {
-			return &answer{first: i, closed: true}, p.at(l.number, errors.New("there is no connection; something has to be sent first"))
+			return &answer{first: i, closed: true}, mistake(p.script.Name, l.number, errors.New("there is no connection; something has to be sent first"))
 		}
 		var err error
 		n := 1
@@ -351,7 +351,7 @@ func (p *player) received(ctx context.Context, c *rawclient.Client, x *exchange,
 		line := owner[min(m.token, len(owner)-1)]
 		switch {
 		case m.err != nil:
-			return nil, p.at(x.expects[line].number, m.err)
+			return nil, mistake(p.script.Name, x.expects[line].number, m.err)
 		case v == matched && complete:
 			if p.script.json {
 				end = size

@@ -55,6 +55,8 @@ func TestPlay(t *testing.T) {
 		{"the remark of the first recordings", "> $close#|\n# (connection closed by the stub)\n", ""},
 		{"two clients", "#! client a\n> $I#|\n< +\n#! client b\n> $two#|\n< +$1#|+$2#|\n#! client a\n< $shaking your hand#|\n", ""},
 		{"shebang", "#!/usr/bin/env -S mcdtest play\n> $I#|\n< +{*}#|\n", ""},
+		{"a remark with an exclamation mark", "# !until\n> $I#|\n< +{*}#|\n", ""},
+		{"a directive with a time", "0.000000 #! timeout 4s\n> $I#|\n< +{*}#|\n", ""},
 		{"time column", "0.000001 > $I#|\n0.000123 < +$shaking your hand#|\n", ""},
 
 		{"anything", "> $I#|\n< +${*}#|\n", ""},
@@ -119,6 +121,14 @@ func TestPlay(t *testing.T) {
 			case test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)):
 				t.Errorf("want error %q, got: %v", test.err, err)
 			}
+			var mismatch *Mismatch
+			var mistake *Mistake
+			if differs := strings.Contains(test.err, "differs") || strings.Contains(test.err, "got   "); errors.As(err, &mismatch) != differs {
+				t.Errorf("a mismatch: want %v, got: %v", differs, err)
+			}
+			if wrong := test.err != "" && mismatch == nil && !strings.Contains(test.err, "more came"); errors.As(err, &mistake) != wrong {
+				t.Errorf("a mistake in the script: want %v, got: %v", wrong, err)
+			}
 		})
 	}
 }
@@ -160,7 +170,8 @@ func TestParseErrors(t *testing.T) {
 	} {
 		_, err := Parse("t.txt", strings.NewReader(test.script))
 		var e *Error
-		if !errors.As(err, &e) || !strings.Contains(err.Error(), test.want) {
+		var m *Mistake
+		if !errors.As(err, &e) || !errors.As(err, &m) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q: want error %q, got %v", test.script, test.want, err)
 		}
 	}

@@ -8,6 +8,7 @@ package script
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -51,7 +52,7 @@ type setting struct {
 	apply  func(*player) error
 }
 
-// Error is a mistake in a script.
+// Error is what went wrong at a line of a script. It wraps a *Mistake, a *Mismatch or an error of the connection.
 type Error struct {
 	File string
 	Line int
@@ -60,6 +61,15 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
 func (e *Error) Unwrap() error { return e.Err }
+
+// Mistake is an error of the script itself, not of the endpoint that it is played against.
+type Mistake struct{ Err error }
+
+func (e *Mistake) Error() string { return e.Err.Error() }
+func (e *Mistake) Unwrap() error { return e.Err }
+
+// mistake makes the error of a mistake in a line.
+func mistake(file string, line int, err error) error { return &Error{file, line, &Mistake{err}} }
 
 // ParseFile reads the script in a file.
 func ParseFile(path string) (*Script, error) {
@@ -70,7 +80,7 @@ func ParseFile(path string) (*Script, error) {
 	return Parse(path, bytes.NewReader(text))
 }
 
-// Parse reads a script. Mistakes in it are errors of type *Error.
+// Parse reads a script. Mistakes in it are of type *Mistake within an *Error.
 func Parse(name string, r io.Reader) (*Script, error) { return parse(name, r, nil) }
 
 func parse(name string, r io.Reader, subst *substitutions) (*Script, error) {
@@ -81,7 +91,7 @@ func parse(name string, r io.Reader, subst *substitutions) (*Script, error) {
 	raw, err := transcript.ParseLines(bytes.NewReader(text))
 	if err != nil {
 		if e, ok := err.(*transcript.Error); ok {
-			return nil, &Error{name, e.Line, fmt.Errorf("%s", e.Msg)}
+			return nil, mistake(name, e.Line, errors.New(e.Msg))
 		}
 		return nil, fmt.Errorf("read script %s: %w", name, err)
 	}
@@ -102,7 +112,7 @@ func parse(name string, r io.Reader, subst *substitutions) (*Script, error) {
 		if kind == transcript.Comment {
 			if body == closedComment {
 				kind = transcript.ReceivedEOF
-			} else if d, ok := strings.CutPrefix(body, "!"); ok {
+			} else if d, ok := strings.CutPrefix(body, "!"); ok && s.text[l.Number-1][l.Column-2] == '#' {
 				if l.Number == 1 && strings.HasPrefix(d, "/") {
 					continue // #!/usr/bin/env …
 				}
@@ -110,7 +120,7 @@ func parse(name string, r io.Reader, subst *substitutions) (*Script, error) {
 					next()
 				}
 				if err := x.directive(l.Number, d); err != nil {
-					return nil, &Error{name, l.Number, err}
+					return nil, mistake(name, l.Number, err)
 				}
 				continue
 			}
@@ -132,7 +142,7 @@ func parse(name string, r io.Reader, subst *substitutions) (*Script, error) {
 			in := line{number: l.Number, kind: kind, text: body}
 			if kind == transcript.Sent {
 				if in.tokens, err = tokenize(body, l.Column, false); err != nil {
-					return nil, &Error{name, l.Number, err}
+					return nil, mistake(name, l.Number, err)
 				}
 				if s.exchanges == nil && len(x.sends) == 0 {
 					s.json = strings.HasPrefix(body, `{"`)
@@ -146,7 +156,7 @@ func parse(name string, r io.Reader, subst *substitutions) (*Script, error) {
 			in := line{number: l.Number, kind: kind, text: body}
 			if kind == transcript.Received {
 				if in.tokens, err = tokenize(body, l.Column, true); err != nil {
-					return nil, &Error{name, l.Number, err}
+					return nil, mistake(name, l.Number, err)
 				}
 			}
 			x.expects = append(x.expects, in)
@@ -156,7 +166,7 @@ func parse(name string, r io.Reader, subst *substitutions) (*Script, error) {
 	next()
 	for _, x := range s.exchanges {
 		if x.until > 0 && len(x.expects) == 0 {
-			return nil, &Error{name, x.untilLine, fmt.Errorf("`until` without an answer to wait for")}
+			return nil, mistake(name, x.untilLine, fmt.Errorf("`until` without an answer to wait for"))
 		}
 	}
 	if subst != nil {

@@ -112,7 +112,7 @@ func (r *substitutions) tokenize(s *Script, l *line) (err error) {
 		return nil
 	}
 	if l.tokens, err = tokenize(l.text, 3, true); err != nil {
-		return &Error{s.Name, l.number, fmt.Errorf("after substitutions: %w", err)}
+		return mistake(s.Name, l.number, fmt.Errorf("after substitutions: %w", err))
 	}
 	return nil
 }
