@@ -30,12 +30,12 @@ const (
 
 // running is a Server that serves a port of the loopback until the test ends.
 type running struct {
-	t       *testing.T
-	server  *Server
-	machine *memtarget.Machine
-	addr    net.Addr
-	stop    context.CancelFunc
-	end     chan error // what Serve returned
+	t        *testing.T
+	server   *Server
+	machine  *memtarget.Machine
+	listener net.Listener
+	stop     context.CancelFunc
+	end      chan error // what Serve returned
 }
 
 func serve(t *testing.T, o Options) *running {
@@ -48,7 +48,7 @@ func serve(t *testing.T, o Options) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.addr = l.Addr()
+	r.listener = l
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	served := make(chan struct{})
@@ -83,7 +83,7 @@ type client struct {
 
 func (r *running) dial() client {
 	r.t.Helper()
-	conn, err := net.DialTimeout(r.addr.Network(), r.addr.String(), patience)
+	conn, err := net.DialTimeout("tcp", r.listener.Addr().String(), patience)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -247,8 +247,8 @@ func TestTheEndOfTheMachineEndsTheServer(t *testing.T) {
 	if err := r.ended(); !errors.Is(err, target.ErrGone) || !strings.Contains(err.Error(), "signal: killed") {
 		t.Errorf("Serve returned %v", err)
 	}
-	if _, err := net.DialTimeout("tcp", r.addr.String(), patience); err == nil {
-		t.Error("the server still listens")
+	if _, err := r.listener.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the server still listens: %v", err)
 	}
 }
 
