@@ -19,7 +19,7 @@ import (
 
 type playCmd struct {
 	endpointFlags
-	Update bool     `help:"Write what was answered into the scripts, instead of comparing it. Look at the difference, and keep only what you understand."`
+	Update bool     `short:"u" help:"Write what was answered into the scripts, instead of comparing it. Look at the difference, and keep only what you understand."`
 	Show   bool     `short:"s" help:"Show the packets, also of scripts that pass."`
 	File   []string `arg:"" help:"Scripts."`
 }
