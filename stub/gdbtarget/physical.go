@@ -20,7 +20,8 @@ type extent struct {
 	n    int
 }
 
-var gpaLine = regexp.MustCompile(`gpa: 0x([0-9a-fA-F]+)`)
+// The monitor prints with %#x, so that 0 has no prefix.
+var gpaLine = regexp.MustCompile(`gpa: (?:0x)?([0-9a-fA-F]+)`)
 
 // translate turns a logical range into physical runs, as the core translates at this moment. It works while the core
 // runs. Without translation the monitor answers the address itself, also where nothing is mapped.
