@@ -35,6 +35,7 @@ const (
 type commands struct {
 	Run      runCmd     `cmd:"" help:"Play the loop scenario on a QEMU and show what happens."`
 	Suite    suiteCmd   `cmd:"" help:"Run the suite against a QEMU."`
+	Gate     gateCmd    `cmd:"" help:"Compare two builds by the suite, packet by packet."`
 	Serve    serveCmd   `cmd:"" help:"Serve MCD in front of any QEMU."`
 	QEMUShim shimCmd    `cmd:"" name:"qemu-shim" help:"Give any QEMU the option -mcd."`
 	Play     playCmd    `cmd:"" help:"Play raw-packet scripts, or record them anew."`
@@ -132,6 +133,7 @@ func newParser(cli *commands, con *console, exit func(int)) (*kong.Kong, error) 
 		kong.Vars{
 			"architectures": strings.Join(guest.Architectures(), ", "),
 			"max_cores":     strconv.Itoa(guest.MaxCores),
+			"gate_kinds":    gateKinds(),
 		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)

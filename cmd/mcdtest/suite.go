@@ -31,7 +31,7 @@ import (
 // specFlags say which specs to run on what, except for the QEMU.
 type specFlags struct {
 	Arch      string `placeholder:"ARCH,…" help:"Architectures (${architectures}), or all that there is a QEMU for. Unless given: the QEMU's own, or arm."`
-	Cores     []int  `default:"1" placeholder:"N,…" help:"Numbers of cores, 1 to ${max_cores}; the specs run with each."`
+	Cores     []int  `default:"1" placeholder:"N" help:"Numbers of cores, 1 to ${max_cores}; the specs run with each."`
 	Dialect   string `default:"all" enum:"all,packet,json" help:"packet (2023), json (2025), or all that the endpoint speaks."`
 	Endpoint  string `default:"auto" enum:"auto,native,stub" help:"Where MCD is spoken: native (QEMU's own -mcd), stub (mcdtest's, in front of QEMU), or auto: native if the build has it."`
 	Fast      bool   `help:"Only the fast specs that matter most."`

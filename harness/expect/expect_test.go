@@ -171,7 +171,7 @@ func TestWriteAndRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Entry{
-		{Spec: "arm packet memory: a", Reason: strings.TrimSpace(strings.Repeat("lang ", 100)[:119]) + "…"},
+		{Spec: "arm packet memory: a", Reason: strings.Repeat("lang ", 100)[:159] + "…"},
 		{Spec: specs[0].ID, Reason: "QEMU ended: it was ended by SIGSEGV"},
 		{Spec: "arm packet memory: mute", Reason: "fails"},
 	}

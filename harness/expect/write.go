@@ -4,6 +4,7 @@ package expect
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,9 +14,6 @@ import (
 
 	"mcdtest/harness/result"
 )
-
-// reasonLength is how much of a failure's message is taken over as its reason.
-const reasonLength = 120
 
 // From makes the text of a file from a result: an entry for each failure that nobody expected. The reasons are the
 // first lines of the failures; whoever keeps the file replaces them by what is wrong.
@@ -38,7 +36,7 @@ func From(r *result.Result) []byte {
 			b.WriteString("\nexpect:\n")
 		}
 		written[s.ID] = true
-		fmt.Fprintf(&b, "  - spec: %s\n    reason: %s\n", quote(s.ID), quote(firstLine(s.Failure)))
+		fmt.Fprintf(&b, "  - spec: %s\n    reason: %s\n", quote(s.ID), quote(cmp.Or(s.Headline(), "fails")))
 	}
 	if len(written) == 0 {
 		b.WriteString("\nexpect: []\n")
@@ -60,18 +58,6 @@ func Write(name string, r *result.Result) error {
 		return fmt.Errorf("write expectations: %w", err)
 	}
 	return nil
-}
-
-func firstLine(text string) string {
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			if r := []rune(line); len(r) > reasonLength {
-				line = string(r[:reasonLength-1]) + "…"
-			}
-			return line
-		}
-	}
-	return "fails"
 }
 
 // quote makes a YAML scalar in double quotes.

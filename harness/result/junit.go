@@ -63,6 +63,11 @@ type JUnitMessage struct {
 	Text    string `xml:",chardata"`
 }
 
+// NewJUnitMessage makes a message of any text.
+func NewJUnitMessage(message, text string) *JUnitMessage {
+	return &JUnitMessage{xmlText(message), xmlText(text)}
+}
+
 // Add puts a test into a suite.
 func (s *JUnitSuite) Add(t JUnitTest) {
 	s.Tests++
@@ -136,17 +141,15 @@ func (s Spec) junit(class string) JUnitTest {
 	if s.Round > 1 {
 		t.Name += fmt.Sprintf(" (round %d)", s.Round)
 	}
-	message := func(first, text string) *JUnitMessage { return &JUnitMessage{xmlText(first), xmlText(text)} }
-	first, _, _ := strings.Cut(strings.TrimSpace(s.Failure), "\n")
 	switch {
 	case s.Outcome == Passed && s.Expected != "":
-		t.Failure = message("passed, but was expected to fail: "+s.Expected, "")
+		t.Failure = NewJUnitMessage("passed, but was expected to fail: "+s.Expected, "")
 	case s.Outcome == Failed && s.Expected != "":
-		t.Skipped = message("failed as expected: "+s.Expected, s.Failure)
+		t.Skipped = NewJUnitMessage("failed as expected: "+s.Expected, s.Failure)
 	case s.Outcome == Failed, s.Outcome == Interrupted:
-		t.Failure = message(first, s.Failure+"\n"+s.Location)
+		t.Failure = NewJUnitMessage(s.Headline(), s.Failure+"\n"+s.Location)
 	case s.Outcome == Skipped:
-		t.Skipped = message(s.Reason, "")
+		t.Skipped = NewJUnitMessage(s.Reason, "")
 	}
 	t.SystemErr = xmlText(s.Process)
 	if s.Evidence == nil || t.Failure == nil && t.Skipped == nil {

@@ -5,6 +5,7 @@ package result
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -71,6 +72,24 @@ type Spec struct {
 // Unexpected reports whether the outcome is news: a failure that was not expected, or a pass that was.
 func (s Spec) Unexpected() bool {
 	return (s.Outcome == Failed && s.Expected == "") || (s.Outcome == Passed && s.Expected != "")
+}
+
+// headlineLength is how much of a message fits into a line.
+const headlineLength = 160
+
+// Headline is a failure, or the reason of a skip, in one line.
+func (s Spec) Headline() string { return Headline(s.Failure + s.Reason) }
+
+// Headline makes one line of a message: its first one, or more of it if that says little by itself.
+func Headline(message string) string {
+	line, rest, _ := strings.Cut(strings.TrimSpace(message), "\n")
+	if rest != "" && (len(line) < 25 || strings.HasSuffix(line, ":")) {
+		line = strings.Join(strings.Fields(line+" "+rest), " ")
+	}
+	if r := []rune(line); len(r) > headlineLength {
+		line = string(r[:headlineLength-1]) + "…"
+	}
+	return line
 }
 
 // Footer is the last line of the file of a run that came to its end, whether by itself or by a signal.

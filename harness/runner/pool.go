@@ -53,7 +53,7 @@ func (p *Pool) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i := range workers {
 		seat := &Seat{Command: p.Command, Limits: p.Limits, Deal: p.deal}
-		seat.Began = func(id string) { p.Progress.began(seat, id) }
+		seat.Began = func(id string) { p.Progress.Began(seat, id) }
 		seat.Done = func(s result.Spec) {
 			if err := p.done(seat, s); err != nil {
 				fail(err)
@@ -66,7 +66,7 @@ func (p *Pool) Run(ctx context.Context) error {
 			p.errs = append(p.errs, err)
 			p.mu.Unlock()
 		}
-		p.Progress.seat(seat)
+		p.Progress.Seat(seat)
 		wg.Go(func() {
 			if err := seat.Run(ctx); err != nil {
 				fail(fmt.Errorf("worker %d: %w", i+1, err))
@@ -94,18 +94,18 @@ func (p *Pool) done(seat *Seat, s result.Spec) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	item := p.byID[s.ID]
-	s = item.complete(s)
+	s = item.Complete(s)
 	s.Round = p.Round
 	if p.Expected != nil {
 		s.Expected = p.Expected(s)
 	}
 	p.ended[s.ID] = true
-	p.Progress.done(seat, item, s)
+	p.Progress.Done(seat, item, s)
 	return p.Done(s)
 }
 
-// complete puts what was known of an item before it ran into its result.
-func (i Item) complete(s result.Spec) result.Spec {
+// Complete puts what was known of an item before it ran into its result.
+func (i Item) Complete(s result.Spec) result.Spec {
 	s.Index, s.Subject, s.Arch, s.Cores, s.Dialect, s.Labels = i.Index, i.Subject, i.Arch, i.Cores, i.Dialect, i.Labels
 	return s
 }

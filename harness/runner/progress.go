@@ -29,14 +29,13 @@ type seatProgress struct {
 
 // NewProgress is for a run of these items, each of them so many times.
 func NewProgress(items []Item, times, workers int) *Progress {
-	p := &Progress{start: time.Now(), seats: make(map[*Seat]*seatProgress), workers: max(workers, 1), total: len(items) * times}
-	for _, i := range items {
-		p.left += i.Cost * time.Duration(times)
-	}
+	p := &Progress{start: time.Now(), seats: make(map[*Seat]*seatProgress), workers: max(workers, 1)}
+	p.More(items, times)
 	return p
 }
 
-func (p *Progress) seat(s *Seat) {
+// Seat tells of a seat that may have something to run.
+func (p *Progress) Seat(s *Seat) {
 	if p == nil {
 		return
 	}
@@ -45,7 +44,8 @@ func (p *Progress) seat(s *Seat) {
 	p.seats[s] = &seatProgress{}
 }
 
-func (p *Progress) began(s *Seat, id string) {
+// Began tells of an item that a seat has begun.
+func (p *Progress) Began(s *Seat, id string) {
 	if p == nil {
 		return
 	}
@@ -54,7 +54,8 @@ func (p *Progress) began(s *Seat, id string) {
 	*p.seats[s] = seatProgress{id, time.Now()}
 }
 
-func (p *Progress) done(s *Seat, item Item, spec result.Spec) {
+// Done tells of an item that has ended.
+func (p *Progress) Done(s *Seat, item Item, spec result.Spec) {
 	if p == nil {
 		return
 	}
@@ -65,6 +66,16 @@ func (p *Progress) done(s *Seat, item Item, spec result.Spec) {
 	p.costed += item.Cost
 	p.took += spec.Took
 	p.summary.Add(spec)
+}
+
+// More tells of items that are to run so many times beside those of NewProgress.
+func (p *Progress) More(items []Item, times int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total += len(items) * times
+	for _, i := range items {
+		p.left += i.Cost * time.Duration(times)
+	}
 }
 
 // Snapshot is a moment of a run.

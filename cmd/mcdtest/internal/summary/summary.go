@@ -24,7 +24,7 @@ func Failure(s result.Spec, style term.Style) string {
 	if s.Outcome == result.Passed {
 		return style.Bad("PASSED") + " " + s.ID + ", but was expected to fail: " + s.Expected
 	}
-	return style.Bad("FAILED") + " " + s.ID + ": " + firstLine(s.Failure)
+	return style.Bad("FAILED") + " " + s.ID + ": " + s.Headline()
 }
 
 // Print writes a table of the cases, and below it all that is not as it should be.
@@ -47,7 +47,7 @@ func Print(w io.Writer, style term.Style, r *result.Result, took time.Duration) 
 		if s.Outcome != result.Skipped {
 			return ""
 		}
-		return cmp.Or(firstLine(s.Reason), "no reason given")
+		return cmp.Or(s.Headline(), "no reason given")
 	})
 	if r.Footer != nil {
 		for _, u := range r.Footer.Unmatched {
@@ -160,9 +160,4 @@ func list(w io.Writer, style term.Style, title string, specs []result.Spec, reas
 		}
 	}
 	fmt.Fprintln(w)
-}
-
-func firstLine(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return line
 }
