@@ -216,6 +216,13 @@ func TestRequest(t *testing.T) {
 	if err != nil || string(r.ID) != `{"a":[1, "}"]}` {
 		t.Errorf("id: %q, %v", r.ID, err)
 	}
+	// A reply repeats what is here, so it must be JSON, whatever the request was.
+	for _, text := range []string{`{"id":}`, `{"id":nope,"execute":"mcd-exit"}`, `{"execute":"mcd-exit","id":[1}`, `{"id":7,"execute":"mcd-nope"}`} {
+		r, _, err := decodeRequest(text)
+		if err == nil || r.ID != nil && !json.Valid(r.ID) {
+			t.Errorf("%s: id %q, %v", text, r.ID, err)
+		}
+	}
 }
 
 func TestRequestErrors(t *testing.T) {

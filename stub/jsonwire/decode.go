@@ -88,11 +88,9 @@ func (r *Request) parse(obj []byte) error {
 			if d.peek() != '{' {
 				return generic("QMP input member 'arguments' must be an object")
 			}
-			args, err := d.passed((*decoder).skipStructure)
-			if err != nil {
+			if r.Arguments, err = d.passed((*decoder).skipStructure); err != nil {
 				return err
 			}
-			r.Arguments = args
 		case "id":
 			if again = r.ID != nil; again {
 				break
@@ -295,8 +293,10 @@ func (d *decoder) open(pair string) (done bool) {
 func (d *decoder) passed(skip func(*decoder) error) ([]byte, error) {
 	d.space()
 	start := d.i
-	err := skip(d)
-	return d.b[start:d.i], err
+	if err := skip(d); err != nil {
+		return nil, err
+	}
+	return d.b[start:d.i], nil
 }
 
 // key reads a key and the colon behind it.

@@ -42,7 +42,11 @@ func TestCloseCore(t *testing.T) {
 	m, p := openLoop(t, 2)
 	breakAt(p, 1, 0x40200010)
 	breakAt(p, 2, 0x40200014)
+	p.refused(0, jsonwire.ErrParam, jsonwire.QryState, jsonwire.CoreArgs{CoreUID: 3})
 	p.do(jsonwire.CloseCore, jsonwire.CoreArgs{CoreUID: 1}, nil)
+	if info := p.info(0); info != (jsonwire.ErrorInfo{}) {
+		t.Errorf("closing a core is a success of the server, whose slot holds %+v", info)
+	}
 	if left := m.Triggers(target.AllCores); len(left) != 1 || left[0].Addr != 0x40200014 {
 		t.Errorf("after core 0 was closed there are %v", left)
 	}

@@ -100,9 +100,9 @@ func TestStep(t *testing.T) {
 func TestStepToWatchpoint(t *testing.T) {
 	_, p := openLoop(t, 1)
 	id := trigAt(p, 1, jsonwire.TrigTypeWrite, memtarget.LoopCounter)
-	p.do(jsonwire.Step, stepArgs(1, false, 100), nil)
+	p.do(jsonwire.Step, stepArgs(1, false, 103), nil)
 	if pc := p.register(1, 15, 3); pc != memtarget.LoopStore+4 {
-		t.Errorf("100 steps with a watchpoint on the store end at %#x, want behind the store", pc)
+		t.Errorf("103 steps with a watchpoint on the store end at %#x, want behind the store", pc)
 	}
 	if s := p.state(1); s.TrigID != id || s.Event != jsonwire.CoreEventTriggerChange {
 		t.Errorf("after that: %+v", s)
@@ -134,6 +134,15 @@ func TestSetGlobal(t *testing.T) {
 	p.do(jsonwire.Step, stepArgs(1, true, 1), nil)
 	p.do(jsonwire.Stop, jsonwire.RunArgs{CoreUID: 2, Global: true}, nil)
 	expect("ddd")
+	// A step of several leaves those alone that run.
+	p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 3}, nil)
+	before := p.register(1, 15, 3)
+	p.do(jsonwire.Step, stepArgs(1, true, 1), nil)
+	if pc := p.register(1, 15, 3); pc != before+4 {
+		t.Errorf("core 0 was stepped from %#x to %#x while core 2 runs", before, pc)
+	}
+	expect("ddr")
+	p.do(jsonwire.Stop, jsonwire.RunArgs{CoreUID: 3}, nil)
 	p.do(jsonwire.SetGlobal, jsonwire.SetGlobalArgs{CoreUID: 2, Enable: true}, nil)
 	p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1, Global: true}, nil)
 	expect("rrr")

@@ -145,8 +145,8 @@ func TestErrorInfo(t *testing.T) {
 		t.Errorf("the server's slot holds %+v after questions", got)
 	}
 	// The text is limited.
-	p.refused(0, jsonwire.ErrParam, jsonwire.QryDevices, jsonwire.QryDevicesArgs{SystemConInfo: jsonwire.Con{System: strings.Repeat("\u20ac", 21)}})
-	if got := p.info(0).Str; len(got) > jsonwire.MaxInfo {
+	p.refused(0, jsonwire.ErrParam, jsonwire.QryDevices, jsonwire.QryDevicesArgs{SystemConInfo: jsonwire.Con{System: strings.Repeat("\x01", 63)}})
+	if got := p.info(0).Str; len(got) != jsonwire.MaxInfo {
 		t.Errorf("an error-str of %d bytes", len(got))
 	}
 }

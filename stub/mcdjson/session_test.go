@@ -176,7 +176,7 @@ func TestDisconnect(t *testing.T) {
 }
 
 func TestContextEndsSession(t *testing.T) {
-	m := loop(t, 1)
+	m := &stuck{Machine: loop(t, 1)}
 	client, server := sockets(t)
 	defer client.Close()
 	reason := errors.New("the server is shut down")
@@ -256,6 +256,13 @@ func (s *stuck) ReadMemory(ctx context.Context, core int, space target.Space, ad
 		return s.read(ctx)
 	}
 	return s.Machine.ReadMemory(ctx, core, space, addr, p)
+}
+
+func (s *stuck) RemoveTrigger(ctx context.Context, core int, t target.Trigger) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.Machine.RemoveTrigger(ctx, core, t)
 }
 
 func (s *stuck) Step(ctx context.Context, core int) error {

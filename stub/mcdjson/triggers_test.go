@@ -3,6 +3,7 @@
 package mcdjson
 
 import (
+	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -209,6 +210,47 @@ func TestHit(t *testing.T) {
 	if s := p.state(1); s.Event != jsonwire.CoreEventStopped {
 		t.Errorf("the hit was before the set was armed: %+v", s)
 	}
+}
+
+// A hit is remembered, whatever the machine does before anybody asks about the trigger.
+func TestHitRemembered(t *testing.T) {
+	for name, then := range map[string]func(m *memtarget.Machine, p *peer){
+		"the core runs on": func(_ *memtarget.Machine, p *peer) { p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1}, nil) },
+		"it is reset": func(_ *memtarget.Machine, p *peer) {
+			p.do(jsonwire.Rst, jsonwire.RstArgs{CoreUID: 1, RstClassVector: 1}, nil)
+		},
+		"it is let run from elsewhere, after the state was asked for": func(m *memtarget.Machine, p *peer) {
+			p.state(1)
+			m.ResumeElsewhere()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := loop(t, 1)
+			p := connect(t, newDialect(&forgetful{m}, Options{}))
+			p.open(1)
+			id := trigAt(p, 1, jsonwire.TrigTypeWrite, memtarget.LoopCounter)
+			p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1}, nil)
+			m.Run(100)
+			then(m, p)
+			m.PauseElsewhere()
+			if s := m.State(0); s.Cause != target.CauseElsewhere {
+				t.Fatalf("the machine still remembers the hit itself: %+v", s)
+			}
+			if s := trigState(p, 1, id); !s.Captured {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// forgetful is a machine whose cores run after a reset.
+type forgetful struct{ *memtarget.Machine }
+
+func (f *forgetful) Reset(ctx context.Context, class int, halt bool) error {
+	if err := f.Machine.Reset(ctx, class, halt); err != nil {
+		return err
+	}
+	return f.Go(ctx, target.AllCores)
 }
 
 // A trigger is not captured by a stop at its address that was before it.

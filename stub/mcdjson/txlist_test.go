@@ -25,7 +25,7 @@ func writeTx(space uint32, addr uint64, data ...byte) jsonwire.Tx {
 
 func TestTxMemory(t *testing.T) {
 	m, p := openLoop(t, 1)
-	for _, n := range []int{1, 2, 3, 4, 112, 4096, 16 << 10, 1 << 20} {
+	for _, n := range []int{1, 2, 3, 4, 112, 4096, 16 << 10, 256 << 10} {
 		data := make([]byte, n)
 		for i := range data {
 			data[i] = byte(rand.Uint32())
