@@ -155,6 +155,24 @@ func TestRegistersAreReadAsNeeded(t *testing.T) {
 	cfg.Cores = 2
 	rec := transcript.NewRecorder(0)
 	d, _ := over(t, "packet", cfg, rec)
+	for _, r := range []struct {
+		core int
+		name string
+	}{{0, "r0"}, {1, "r0"}, {0, "r1"}, {0, "r2"}} {
+		if _, err := d.FindRegister(t.Context(), r.core, r.name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var sent []string
+	for _, e := range rec.Entries() {
+		if e.Kind == transcript.Sent && bytes.HasPrefix(e.Data, []byte("$"+"qreg")) {
+			sent = append(sent, string(e.Data))
+		}
+	}
+	// The stub goes on with the core that was asked for last.
+	if d := cmp.Diff([]string{"$qregf0#|", "$qregf1#|", "$qregf0#|", "$qregc1#|", "$qregc2#|"}, sent); d != "" {
+		t.Errorf("- want / + got\n%s", d)
+	}
 	for _, name := range []string{"r0", "pc", "r1", "cpsr"} {
 		for core := range 2 {
 			r, err := d.FindRegister(t.Context(), core, name)
@@ -319,6 +337,13 @@ func testRunControl(t *testing.T, dialect string) {
 		}
 		wantPC(t, d, 0, w.pc)
 		must(t, d.Remove(ctx, 0, Trigger{w.t, memtarget.LoopCounter}))
+		// Twice as well as once.
+		for range 2 {
+			must(t, d.Insert(ctx, 0, Trigger{w.t, memtarget.LoopCounter}))
+		}
+		for range 2 {
+			must(t, d.Remove(ctx, 0, Trigger{w.t, memtarget.LoopCounter}))
+		}
 	}
 	must(t, d.Go(ctx, 0))
 	s, err = WaitFor(ctx, d, 0, "running", func(s State) bool { return s.Status == Running })
@@ -426,7 +451,7 @@ func published(t testing.TB) *Packet {
 		"qregf0":     "$1!id=0.name=r0.size=32.reggroupid=1.memspaceid=5.type=0.thread=0.opcode=0.#|",
 		"qregc1":     "$0!id=15.name=pc.size=32.reggroupid=1.memspaceid=6.type=0.thread=0.opcode=0.#|",
 		"p0;15":      "$0c002040#|",
-		"t0;1;64":    "$success#|",
+		"p0;0":       "$0000#|",
 	}
 	stopped := "stopped beacuse of HW breakpoint"
 	go func() {
@@ -489,6 +514,9 @@ func TestPublishedQuirks(t *testing.T) {
 		t.Errorf("after b: %v, %v", s, err)
 	}
 	wantPC(t, d, 0, 0x4020000c)
+	if v, err := RegisterValue(ctx, d, 0, "r0"); err == nil || !strings.Contains(err.Error(), "32 bits and was read as 2 bytes") {
+		t.Errorf("half a register: %#x, %v", v, err)
+	}
 	must(t, d.Step(ctx, 0))
 	if s, err := d.State(ctx, 0); err != nil || s.Reason != Stepped {
 		t.Errorf("after a step: %v, %v", s, err)

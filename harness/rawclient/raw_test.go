@@ -5,8 +5,10 @@ package rawclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -307,20 +309,54 @@ func TestLastWordsOfAMachine(t *testing.T) {
 	}
 }
 
-// A cancelled context ends only the waits that have it.
-func TestContextOfAnotherWait(t *testing.T) {
+// A cancelled context ends only the waits that have it: what interrupts a wait may come late, in the next one.
+func TestLateInterrupt(t *testing.T) {
 	c, server := silent(t, Options{})
-	for range 100 {
-		ctx, cancel := context.WithCancel(context.Background())
-		send(t, server, "+")
-		if err := c.ExpectAck(ctx); err != nil {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for range 20 {
+			<-tick.C
+			c.interrupt()
+		}
+		server.Write([]byte("-"))
+	}()
+	if err := c.ExpectNack(bounded(t)); err != nil {
+		t.Error(err)
+	}
+	<-done
+	cancelled, cancel := context.WithCancel(context.Background())
+	send(t, server, "+")
+	if err := c.ExpectAck(cancelled); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	send(t, server, "-")
+	if err := c.ExpectNack(bounded(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Unread bytes survive the reuse of the buffer.
+func TestManyPacketsAtOnce(t *testing.T) {
+	c, server := silent(t, Options{})
+	const count = 20_000
+	go func() {
+		var all []byte
+		for n := range count {
+			all = fmt.Appendf(all, "$%d#|", n)
+		}
+		server.Write(all)
+	}()
+	ctx := bounded(t)
+	for n := range count {
+		if err := c.ExpectPacket(ctx, strconv.Itoa(n)); err != nil {
 			t.Fatal(err)
 		}
-		// The interrupt of the old context comes during the wait with the new one.
-		go cancel()
-		time.AfterFunc(100*time.Microsecond, func() { server.Write([]byte("-")) })
-		if err := c.ExpectNack(bounded(t)); err != nil {
-			t.Fatal(err)
-		}
+	}
+	if len(c.buf) > 64<<10 {
+		t.Errorf("the buffer has grown to %d bytes", len(c.buf))
 	}
 }

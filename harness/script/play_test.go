@@ -35,6 +35,7 @@ var answers = map[string]string{
 	"two":     "+$1#|+$2#|",
 	"close":   "EOF",
 	"half":    "+$abc",
+	"back":    "+$8;2,4;7#|",
 	"nothing": "",
 	"{a{1}*":  "+${odd}#|",
 }
@@ -77,6 +78,8 @@ func TestPlay(t *testing.T) {
 		{"exact chunks", "#! chunks exact\n> $I#|\n< +$shaking your hand#|\n#! chunks any\n> $I#|\n< +\n< $shaking your hand#|\n", ""},
 		{"elided digits", "> $a#|\n< +$x=…{2 digits}.y=00ff.z=1d000000.#|\n", ""},
 
+		{"a capture of an attempt that failed is forgotten", "#! let n = 5\n> $back#|\n< +${*}{num>n};{n=num}#|\n", "t.txt:3: the answer differs"},
+		{"a capture of an attempt that fits", "#! let n = 3\n> $back#|\n< +${*}{num>n};{n=num}#|\n> $I#|\n< +$shaking your hand#|\n", ""},
 		{"another byte", "# remark\n> $I#|\n< +\n< $shaking my hand#|\n",
 			"t.txt:4: the answer differs\n  sent      > $I#|\n  expected  - < +\n            - < $shaking my hand#|\n  got       + < +$shaking your hand#|"},
 		{"nack for ack", "> $I#|\n< -\n", "t.txt:2: the answer differs\n"},
@@ -207,6 +210,28 @@ func TestUntil(t *testing.T) {
 	s = parsed(t, "#! until 20s\n> $s#|\n< +$debug#|\n")
 	if err := Play(ctx, s, env); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got: %v", err)
+	}
+}
+
+// What an attempt captured that did not fit in the end is forgotten before the next.
+func TestUntilForgetsCaptures(t *testing.T) {
+	n := 0
+	env := serving(t, func(conn net.Conn) {
+		buf := make([]byte, 100)
+		for {
+			if _, err := conn.Read(buf); err != nil {
+				return
+			}
+			if n++; n < 3 {
+				conn.Write([]byte("6\n7\nno\n"))
+			} else {
+				conn.Write([]byte("6\n7\nyes\n"))
+			}
+		}
+	})
+	s := parsed(t, "#! let a = 5\n#! until 1s\n> {\"x\":1}\n< {num>a}\n< {a=num}\n< yes\n")
+	if err := Play(t.Context(), s, env); err != nil || n != 3 {
+		t.Errorf("asked %d times: %v", n, err)
 	}
 }
 

@@ -3,6 +3,7 @@
 package script
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,32 @@ func TestRecordedControl(t *testing.T) {
 		{Sent: counter, Nth: 5, New: "+${patched=hex:8}#|", Why: "how far it has counted"},
 		{Sent: counter, Nth: 6, New: "+${patched}#|", Why: "the store is patched away"},
 	}...))
+}
+
+// A declared difference has to be one.
+func TestSubstitutionsAreUsed(t *testing.T) {
+	s := parsed(t, "> $I#|\n< +$shaking your hand#|\n> $I#|\n< +$shaking your hand#|\n")
+	for _, test := range []struct {
+		subst Substitution
+		err   string
+	}{
+		{Substitution{Sent: "$I#|", Nth: 2, Old: "your", New: "{*}"}, ""},
+		{Substitution{Old: "shaking", New: "shaking"}, ""},
+		{Substitution{Sent: "$I#|", Until: time.Second}, ""},
+		{Substitution{Sent: "$I#|", Nth: 3, Old: "your", New: "my", Why: "politeness"}, `the substitution of "your" by "my" for "$I#|" (politeness) changes nothing`},
+		{Substitution{Old: "beacuse", New: "because"}, "changes nothing"},
+		{Substitution{Sent: "$D#|", New: NoAnswer}, "changes nothing"},
+		{Substitution{Old: "your", New: "{x"}, "t.txt:2: after substitutions: column"},
+		{Substitution{Sent: "$I#|", Nth: 1, Old: "your", New: "my"}, "t.txt:2: the answer differs"},
+		{Substitution{Sent: "$I#|", Nth: 2, New: NoAnswer}, "t.txt:4: the answer differs"},
+	} {
+		env := answering(t, canned(answers))
+		env.Substitutions = []Substitution{test.subst}
+		err := Play(t.Context(), s, env)
+		if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
+			t.Errorf("%+v: want error %q, got %v", test.subst, test.err, err)
+		}
+	}
 }
 
 func play(t *testing.T, name string, subst []Substitution) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -65,6 +66,28 @@ func TestUpdate(t *testing.T) {
 				t.Errorf("- want / + got\n%s", d)
 			}
 		})
+	}
+}
+
+// A stub that lets its client wait for the reply behind the acknowledgement is not cut off.
+func TestUpdateSlowStub(t *testing.T) {
+	env := serving(t, func(conn net.Conn) {
+		buf := make([]byte, 100)
+		for {
+			if _, err := conn.Read(buf); err != nil {
+				return
+			}
+			conn.Write([]byte("+"))
+			<-time.After(60 * time.Millisecond) // three times Env.Settle
+			conn.Write([]byte("$late#|"))
+		}
+	})
+	got, err := Update(t.Context(), parsed(t, "> $qsystem#|\n\n> $qsystem#|\n< +$early#|\n"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff("> $qsystem#|\n< +$late#|\n\n> $qsystem#|\n< +$late#|\n", string(got)); d != "" {
+		t.Errorf("- want / + got\n%s", d)
 	}
 }
 

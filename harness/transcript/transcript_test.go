@@ -124,8 +124,29 @@ var chunk = rapid.OneOf(
 		run := bytes.Repeat([]byte{rapid.SampledFrom([]byte("{0a \x00\\\xff")).Draw(t, "byte")}, rapid.IntRange(1, 100).Draw(t, "count"))
 		return append(run, rapid.SliceOfN(rapid.SampledFrom([]byte("{}0a* ")), 0, 3).Draw(t, "tail")...)
 	}),
+	rapid.Custom(func(t *rapid.T) []byte {
+		parts := rapid.SliceOfN(rapid.SampledFrom([]string{"{1}", "{20}", "{", "}", "3", "a", "{a}", "{*}", "\\", "\x00", "é", "{/", "x00"}), 1, 8).Draw(t, "parts")
+		return []byte(strings.Join(parts, ""))
+	}),
 	rapid.Just([]byte("EOF")),
 )
+
+func TestEscape(t *testing.T) {
+	for data, want := range map[string]string{
+		"$m0;1#|":                    "$m0;1#|",
+		"end ":                       `end\x20`, // editors take spaces at the end of a line away
+		"a{3}":                       `a\x7b3}`,
+		"{counter} {x":               `\x7bcounter} \x7bx`,
+		`{"a":{"b":1}}`:              `{"a":{"b":1}}`,
+		"\x00\xff\n…\u00a0":          `\x00\xff\n…\xc2\xa0`,
+		strings.Repeat("\x00", 1014): `\x00{1014}`,
+		strings.Repeat("0", 24):      strings.Repeat("0", 24),
+	} {
+		if got := Escape([]byte(data)); got != want {
+			t.Errorf("%q: want %s, got %s", data, want, got)
+		}
+	}
+}
 
 func TestEscapeIsLossless(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
