@@ -185,27 +185,17 @@ type piece struct {
 
 // keep writes data with those of the tokens that fit it, as lines that end at the given ends.
 func (p *player) keep(tokens []token, data []byte, ends []int) []string {
-	pieces := p.align(split(tokens), splitBytes(data))
-	lines := join(pieces, ends)
-	// What has been kept must be what was received, whatever the parts of it do to each other.
+	lines := join(p.align(split(tokens), splitBytes(data)), ends)
+	// The captures are what they will be when the new text is played.
 	var again []token
 	for _, l := range lines {
-		t, err := tokenize(l, 1, true)
-		if err != nil {
-			again = nil
-			break
-		}
+		t, _ := tokenize(l, 1, true) // made of tokens and of escaped data
 		again = append(again, t...)
 	}
 	if m, _, v := p.match(again, data, true); v == matched {
 		p.captures = m.captures
-		return lines
 	}
-	pieces = nil
-	for _, part := range splitBytes(data) {
-		pieces = append(pieces, piece{transcript.Escape(part), len(part)})
-	}
-	return join(pieces, ends)
+	return lines
 }
 
 func join(pieces []piece, ends []int) []string {
