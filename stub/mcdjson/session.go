@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"mcdtest/stub/jsonwire"
@@ -97,8 +98,11 @@ func (s *session) serve(ctx context.Context) error {
 		return nil
 	default:
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE):
+		return nil // the client left without reading its last replies
 	}
 	return err
 }
@@ -130,11 +134,11 @@ func (s *session) talk() error {
 				}
 			}
 		}
-		if err := s.flush(); err != nil {
-			return err
-		}
 		if gone := s.watchdog.gone(); gone != nil {
 			return gone
+		}
+		if err := s.flush(); err != nil {
+			return err
 		}
 		switch {
 		case err == nil:
