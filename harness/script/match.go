@@ -4,6 +4,7 @@ package script
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 )
@@ -35,8 +36,13 @@ type matcher struct {
 	// Where and why the attempt that came furthest failed.
 	pos, token int
 	reason     string
-	err        error // a value that cannot be computed
+	err        error // a mistake in the script: nothing more is tried
+
+	steps int
 }
+
+// maxSteps bounds the attempts of one comparison: each {*} multiplies them by the length of the answer.
+const maxSteps = 1 << 20
 
 // match compares data with tokens. end is how much of data they took.
 func (p *player) match(tokens []token, data []byte, whole bool) (m *matcher, end int, v verdict) {
@@ -64,6 +70,12 @@ func (m *matcher) wait(pos, token int) (int, verdict) {
 
 // from matches the tokens from index t on with the data from pos on.
 func (m *matcher) from(t, pos int) (int, verdict) {
+	if m.steps++; m.steps > maxSteps {
+		m.err = errors.New("the patterns of this answer fit in too many ways: write fewer {*}, or more of what stands between them")
+	}
+	if m.err != nil {
+		return pos, no
+	}
 	if t == len(m.tokens) {
 		if m.whole && pos < len(m.data) {
 			return m.fail(pos, t, "%s is too much", show(m.data[pos:]))
@@ -126,7 +138,7 @@ func (m *matcher) pattern(t, pos int, p *pattern) (int, verdict) {
 // shortest tries longer and longer texts.
 func (m *matcher) shortest(t, pos int, p *pattern) (int, verdict) {
 	waiting := false
-	for end := pos; ; end++ {
+	for end := pos; m.err == nil; end++ {
 		if p.regexp == nil || p.regexp.Match(m.data[pos:end]) {
 			if e, v := m.take(t, pos, end, p); v == matched {
 				return e, v
@@ -146,6 +158,7 @@ func (m *matcher) shortest(t, pos int, p *pattern) (int, verdict) {
 			return pos, no
 		}
 	}
+	return pos, no
 }
 
 // closes reports whether c ends what a pattern for anything may stand for.
