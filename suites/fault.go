@@ -31,9 +31,10 @@ func (f *faultInUse) wrapTarget() func(target.Target) target.Target {
 	return f.WrapTarget
 }
 
-func (f *faultInUse) wrapConn(c net.Conn, dialect string) net.Conn {
-	if f == nil || f.WrapConn == nil {
-		return c
+// wrapConns makes what wraps each connection to one machine.
+func (f *faultInUse) wrapConns() fault.ConnWrapper {
+	if f == nil || f.Conns == nil {
+		return func(c net.Conn) net.Conn { return c }
 	}
-	return f.WrapConn(c, dialect)
+	return f.Conns()
 }

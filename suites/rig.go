@@ -22,6 +22,7 @@ import (
 	"mcdtest/guest"
 	"mcdtest/harness"
 	"mcdtest/harness/debugger"
+	"mcdtest/harness/fault"
 	"mcdtest/harness/jsonclient"
 	"mcdtest/harness/rawclient"
 	"mcdtest/harness/result"
@@ -46,7 +47,7 @@ type Machine struct {
 	*harness.Machine
 	Recorder *transcript.Recorder
 
-	fault      *faultInUse
+	wrapConn   fault.ConnWrapper
 	mu         sync.Mutex
 	conns      []net.Conn
 	unexpected error // what Close said
@@ -117,7 +118,7 @@ func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
 		Running: cfg.Running, Args: cfg.Args, WrapTarget: r.fault.wrapTarget(),
 	})
 	Expect(err).NotTo(HaveOccurred())
-	sm := &Machine{Machine: m, Recorder: transcript.NewRecorder(recorderLimit), fault: r.fault, seen: make(chan struct{})}
+	sm := &Machine{Machine: m, Recorder: transcript.NewRecorder(recorderLimit), wrapConn: r.fault.wrapConns(), seen: make(chan struct{})}
 	r.Machine = sm
 	r.machines = append(r.machines, sm)
 	sm.Recorder.Comment("mcdtest: %s", r.id)
@@ -154,7 +155,7 @@ func (m *Machine) Connect(ctx context.Context) net.Conn {
 	ginkgo.GinkgoHelper()
 	conn, err := m.Dial(ctx)
 	Expect(err).NotTo(HaveOccurred())
-	conn = m.fault.wrapConn(conn, string(m.Dialect()))
+	conn = m.wrapConn(conn)
 	m.mu.Lock()
 	m.conns = append(m.conns, conn)
 	m.mu.Unlock()
