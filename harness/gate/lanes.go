@@ -48,7 +48,8 @@ type lanes struct {
 	changed chan struct{} // closed and replaced at each change
 	byID    [2]map[string]runner.Item
 	turns   map[string]*turn
-	busy    []bool // by lane
+	busy    []bool    // by lane
+	over    [][2]bool // by lane: the side has walked all items
 	errs    []error
 }
 
@@ -73,7 +74,7 @@ func (l *lanes) run(ctx context.Context) error {
 		planned = max(planned, len(l.items[s]))
 	}
 	count := max(1, min(l.count, planned))
-	l.busy = make([]bool, count)
+	l.busy, l.over = make([]bool, count), make([][2]bool, count)
 	fail := func(err error) {
 		l.mu.Lock()
 		l.errs = append(l.errs, err)
@@ -101,6 +102,10 @@ func (l *lanes) run(ctx context.Context) error {
 				if err := seat.Run(ctx); err != nil {
 					fail(fmt.Errorf("%v: %w", side, err))
 				}
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.over[lane][side] = true
+				l.tell()
 			})
 		}
 	}
@@ -131,7 +136,7 @@ func (l *lanes) deal(ctx context.Context, lane int, side Side, id string) bool {
 	if t.lane != lane || t.started[side] {
 		return false
 	}
-	for l.busy[lane] || side != t.first && !t.ended[t.first] {
+	for l.busy[lane] || side != t.first && !t.ended[t.first] && !l.over[lane][t.first] {
 		changed := l.changed
 		l.mu.Unlock()
 		select {
@@ -155,10 +160,15 @@ func (l *lanes) ended(seat *runner.Seat, lane int, side Side, s result.Spec) err
 	s.Round = l.round
 	l.turns[s.ID].ended[side] = true
 	l.busy[lane] = false
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.tell()
 	l.progress.Done(seat, item, s)
 	return l.done(side, s)
+}
+
+// tell wakes the sides that wait for their turn.
+func (l *lanes) tell() {
+	close(l.changed)
+	l.changed = make(chan struct{})
 }
 
 // leftOver makes an error of items that have not run.

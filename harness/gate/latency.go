@@ -13,7 +13,7 @@ import (
 // What a latency must have moved by to be called so.
 const (
 	// leastPairs of runs are needed for a request.
-	leastPairs = 6
+	leastPairs = 9
 	// leastMove is a difference that nobody notices.
 	leastMove = 10 * time.Microsecond
 	// deviations is how many standard errors of the noise a median must be away from none.
@@ -70,9 +70,9 @@ func latencies(base, head *side, ratio float64) []Finding {
 			continue
 		}
 		moved := median(p.moved)
-		// The standard error of a median of n pairs, if a pair is as noisy as two runs of the same side are, or as
-		// these pairs are among each other.
-		noise := 1.2533 * max(spread(p.noise), spread(p.moved)) / math.Sqrt(float64(n))
+		// The standard error of a median of n pairs. Two runs of the same side are further apart in time than the runs
+		// of a pair are, so they differ by more than noise; but much less noisy than they are, pairs cannot be.
+		noise := 1.2533 * max(spread(p.moved), spread(p.noise)/2) / math.Sqrt(float64(n))
 		bound := max(math.Log(ratio), deviations*noise)
 		if math.Abs(moved) < bound || math.Abs(median(p.head)-median(p.base)) < leastMove.Seconds() {
 			continue

@@ -299,8 +299,8 @@ func jsonDifferences(one func(Kind, string, string, string) change, a, b any, wa
 			list = append(list, one(FieldAppeared, withoutPlaces(path), "", vb[path]))
 		}
 	}
-	if len(list) == 0 { // the ends of the lines
-		list = append(list, one(FramingChanged, "", brief(was), brief(is)))
+	if end := func(text string) string { return text[strings.LastIndexByte(text, '}')+1:] }; end(was) != end(is) {
+		list = append(list, one(FramingChanged, "end", end(was), end(is)))
 	}
 	return list
 }
