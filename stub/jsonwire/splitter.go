@@ -178,6 +178,13 @@ type scanner struct {
 	loose    bool // match brackets by number only
 }
 
+// special is 0 if the eight characters are all from '(' to '?': digits, commas, and nothing that opens or closes anything. In
+// that range bit 5 is set, 6 and 7 are not, and 3 or 4 is.
+func special(b []byte) uint64 {
+	w := binary.LittleEndian.Uint64(b)
+	return (w|w<<1&(ones*0x10))&(ones*0xF0) ^ ones*0x30
+}
+
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
@@ -202,14 +209,9 @@ func (s *scanner) run(b []byte) (int, Event) {
 			}
 			continue
 		}
-		// Most bytes of a long object are digits, commas and spaces: 0x20 to 0x3F, and no quote. Eight at a time.
-		for i+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[i:])
-			quote := w ^ ones*'"'
-			if w&(ones*0xC0) != 0 || ^w&(ones*0x20) != 0 || (quote-ones)&^quote&highs != 0 {
-				break
-			}
-			i += 8
+		// Most bytes of a long object are digits and commas. 32 at a time.
+		for i+32 <= len(b) && special(b[i:])|special(b[i+8:])|special(b[i+16:])|special(b[i+24:]) == 0 {
+			i += 32
 		}
 		if i == len(b) {
 			break

@@ -95,6 +95,21 @@ func TestSplitter(t *testing.T) {
 	}
 }
 
+// Each character in each place of a long row of numbers: brackets, quotes and what JSON cannot have are seen everywhere.
+func TestSplitterCharacters(t *testing.T) {
+	good := `{"a":[` + strings.Repeat("0,12,255,", 10) + `0]}`
+	for i := strings.Index(good, "["); i < len(good); i++ {
+		for c := range 256 {
+			text := []byte(good)
+			text[i] = byte(c)
+			stream := string(text) + "{}"
+			if diff := cmp.Diff(split(stream, 0, 1), split(stream, 0, 0)); diff != "" {
+				t.Fatalf("%q (- byte by byte, + at once):\n%s", stream, diff)
+			}
+		}
+	}
+}
+
 // The length limit counts the object alone, to the byte.
 func TestSplitterLimit(t *testing.T) {
 	object := `{"a":"bcdef"}`
