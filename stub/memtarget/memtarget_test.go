@@ -293,6 +293,17 @@ func TestMemoryIsWholeOrRefused(t *testing.T) {
 	}
 }
 
+func TestMemoryAtTheEndOfTheAddressSpace(t *testing.T) {
+	m := New(Config{Memory: []Region{{Start: 0, Size: 16}, {Start: 1<<64 - 16, Size: 16}}})
+	defer m.Close()
+	if err := m.WriteMemory(t.Context(), 0, target.Space{}, 1<<64-16, make([]byte, 16)); err != nil {
+		t.Errorf("the last 16 bytes: %v", err)
+	}
+	if err := m.WriteMemory(t.Context(), 0, target.Space{}, 1<<64-16, make([]byte, 17)); !errors.Is(err, target.ErrUnmapped) {
+		t.Errorf("the last 16 bytes and the first: %v", err)
+	}
+}
+
 func TestRegisters(t *testing.T) {
 	m := loop(t, nil)
 	for _, r := range m.Info().Cores[0].Registers {
