@@ -107,8 +107,11 @@ type Item struct {
 
 // ID names an item in results, expectations and shards: "arm packet memory: a read fills every byte".
 func (i Item) ID() string {
-	return fmt.Sprintf("%s %s: %s", i.Case, i.Spec.Subject, i.Spec.Name)
+	return fmt.Sprintf("%s %s", i.Case, i.Title())
 }
+
+// Title names the spec whatever the case: "memory: a read fills every byte".
+func (i Item) Title() string { return i.Spec.Subject + ": " + i.Spec.Name }
 
 // Items lists what the settings ask for, in the order of the subjects.
 func Items(s Settings) ([]Item, error) {

@@ -50,12 +50,9 @@ var times = sync.OnceValue(func() map[string]float64 {
 	return t
 })
 
-// timeKey names the spec of an item in times.json. The cases of a spec take about the same time.
-func (i Item) timeKey() string { return i.Spec.Subject + ": " + i.Spec.Name }
-
 // Cost is how long the item is thought to take.
 func (i Item) Cost() time.Duration {
-	millis, ok := times()[i.timeKey()]
+	millis, ok := times()[i.Title()] // the cases of a spec take about the same time
 	if !ok {
 		millis = defaultMillis
 	}
@@ -68,8 +65,8 @@ func Times(items []Item, took map[string]time.Duration) ([]byte, error) {
 	n := make(map[string]float64)
 	for _, i := range items {
 		if t, ok := took[i.ID()]; ok {
-			sum[i.timeKey()] += float64(t.Milliseconds())
-			n[i.timeKey()]++
+			sum[i.Title()] += float64(t.Milliseconds())
+			n[i.Title()]++
 		}
 	}
 	for key := range sum {

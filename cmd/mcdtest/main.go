@@ -33,16 +33,17 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Run      runCmd     `cmd:"" help:"Play the loop scenario on a QEMU and show what happens."`
-	Suite    suiteCmd   `cmd:"" help:"Run the suite against a QEMU."`
-	Gate     gateCmd    `cmd:"" help:"Compare two builds by the suite, packet by packet."`
-	Serve    serveCmd   `cmd:"" help:"Serve MCD in front of any QEMU."`
-	QEMUShim shimCmd    `cmd:"" name:"qemu-shim" help:"Give any QEMU the option -mcd."`
-	Play     playCmd    `cmd:"" help:"Play raw-packet scripts, or record them anew."`
-	Send     sendCmd    `cmd:"" help:"Send raw packets and show what comes back."`
-	Shell    shellCmd   `cmd:"" help:"Talk to a stub by hand."`
-	Doctor   doctorCmd  `cmd:"" help:"Show what is installed and what to do about what is not."`
-	Version  versionCmd `cmd:"" help:"Print the version."`
+	Run       runCmd       `cmd:"" help:"Play the loop scenario on a QEMU and show what happens."`
+	Suite     suiteCmd     `cmd:"" help:"Run the suite against a QEMU."`
+	Gate      gateCmd      `cmd:"" help:"Compare two builds by the suite, packet by packet."`
+	Sharpness sharpnessCmd `cmd:"" help:"Show which spec notices each of many deliberate faults."`
+	Serve     serveCmd     `cmd:"" help:"Serve MCD in front of any QEMU."`
+	QEMUShim  shimCmd      `cmd:"" name:"qemu-shim" help:"Give any QEMU the option -mcd."`
+	Play      playCmd      `cmd:"" help:"Play raw-packet scripts, or record them anew."`
+	Send      sendCmd      `cmd:"" help:"Send raw packets and show what comes back."`
+	Shell     shellCmd     `cmd:"" help:"Talk to a stub by hand."`
+	Doctor    doctorCmd    `cmd:"" help:"Show what is installed and what to do about what is not."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // console is where a command reads and writes.
