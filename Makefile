@@ -3,7 +3,7 @@
 # What can be done here; the work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build lint unit guests fuzz vulncheck clean
+.PHONY: help run test build lint unit suite fuzz guests vulncheck container-check clean-room clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,20 +18,29 @@ build: ## bin/mcdtest
 	@scripts/build
 
 lint: ## the checks that run no test
-	@scripts/test format shell modules build vet static
+	@scripts/test tools format shell modules build vet static
 
 unit: ## the Go tests, with the race detector
-	@scripts/test unit
+	@scripts/test tools unit
+
+suite: ## the Ginkgo suite on every QEMU version
+	@scripts/test tools suite suite-smp suite-10.0 suite-7.2
 
 guests: ## build the guest programs anew (needs lld and llvm)
 	@scripts/need guests
 	@scripts/build-guests
 
 fuzz: ## every fuzz target (FUZZTIME=10s each)
-	@FUZZTIME=$(or $(FUZZTIME),10s) scripts/test fuzz
+	@FUZZTIME=$(or $(FUZZTIME),10s) scripts/test tools fuzz
 
 vulncheck: ## known vulnerabilities in what the project calls (VULNDB=latest for the newest list)
 	@scripts/vulncheck
+
+container-check: ## build the container image and check it (as root, or with docker or podman)
+	@scripts/container-check
+
+clean-room: ## make run and make test on a bare Debian in a temporary folder (as root)
+	@scripts/clean-room
 
 clean: ## remove what was built and the results
 	@rm -rf bin artifacts
