@@ -46,6 +46,18 @@ func NewJSON(c *jsonclient.Client) *JSON { return &JSON{c: c} }
 // Client is the client that the session speaks through, for requests of its own.
 func (d *JSON) Client() *jsonclient.Client { return d.c }
 
+// ServerUID is the number of the open server, for requests through Client.
+func (d *JSON) ServerUID() uint32 { return d.server }
+
+// CoreUIDs are the numbers of the open cores, in the order of their indices.
+func (d *JSON) CoreUIDs() []uint32 {
+	var uids []uint32
+	for _, c := range d.cores {
+		uids = append(uids, c.uid)
+	}
+	return uids
+}
+
 // Dialect implements Debugger.
 func (d *JSON) Dialect() string { return "json" }
 
