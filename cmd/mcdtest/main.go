@@ -37,6 +37,7 @@ type commands struct {
 	Suite     suiteCmd     `cmd:"" help:"Run the suite against a QEMU."`
 	Gate      gateCmd      `cmd:"" help:"Compare two builds by the suite, packet by packet."`
 	Sharpness sharpnessCmd `cmd:"" help:"Show which spec notices each of many deliberate faults."`
+	Report    reportCmd    `cmd:"" help:"Make an HTML page of a run or a gate."`
 	Serve     serveCmd     `cmd:"" help:"Serve MCD in front of any QEMU."`
 	QEMUShim  shimCmd      `cmd:"" name:"qemu-shim" help:"Give any QEMU the option -mcd."`
 	Play      playCmd      `cmd:"" help:"Play raw-packet scripts, or record them anew."`
