@@ -162,10 +162,12 @@ var _ = coresSpec("stepping one moves it alone", Spec{Fast: true},
 			}
 			for i := range labels {
 				Expect(d.Step(ctx, c)).To(Succeed())
+				for _, o := range others(cores, c) {
+					Expect(debugger.PC(ctx, d, o)).To(Equal(before[o]), "pc of core %d after step %d of core %d", o, i, c)
+				}
 				Expect(debugger.PC(ctx, d, c)).To(Equal(r.Guest().Addr(labels[(i+1)%len(labels)])), "step %d of core %d", i, c)
-			}
-			for _, o := range others(cores, c) {
-				Expect(debugger.PC(ctx, d, o)).To(Equal(before[o]), "pc of core %d while core %d was stepped", o, c)
+				_, err := debugger.PC(ctx, d, others(cores, c)[0]) // so that the next stop has a core to mistake for this one
+				Expect(err).NotTo(HaveOccurred())
 			}
 		}
 	})

@@ -22,11 +22,13 @@ import (
 	"mcdtest/guest"
 	"mcdtest/harness"
 	"mcdtest/harness/debugger"
+	"mcdtest/harness/exchange"
 	"mcdtest/harness/fault"
 	"mcdtest/harness/jsonclient"
 	"mcdtest/harness/rawclient"
 	"mcdtest/harness/result"
 	"mcdtest/harness/transcript"
+	"mcdtest/stub/wire"
 )
 
 // Rig is what a spec works with: a machine, clients of its endpoint, observers, and what is kept of all that happens.
@@ -296,8 +298,7 @@ func (r *Rig) diagnose() string {
 	if why := r.crash(); why != "" {
 		return why
 	}
-	message := ginkgo.CurrentSpecReport().FailureMessage()
-	if !strings.Contains(message, rawclient.ErrTimeout.Error()) || r.Machine == nil {
+	if r.Machine == nil || !unanswered(r.Recorder.Entries()) {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), monitorLimit)
@@ -327,6 +328,25 @@ func (r *Rig) diagnose() string {
 		return fmt.Sprintf("the endpoint hangs: nothing came for another %v, while QEMU's monitor answers (run state %q)", slowLimit, state)
 	}
 	return ""
+}
+
+// unanswered reports whether a conversation ends with a request whose answer is missing.
+func unanswered(entries []transcript.Entry) bool {
+	list := exchange.Pair(entries)
+	for i := len(list) - 1; i >= 0; i-- {
+		x := list[i]
+		switch {
+		case x.Comment != "":
+			continue
+		case x.Closed != "" || x.Name == "":
+			return false // over, or bytes that need no answer
+		case len(x.Answer) == 0:
+			return true
+		}
+		r, _ := wire.Match(bytes.TrimPrefix(x.Sent, []byte{wire.Start}))
+		return x.Sent[0] == wire.Start && r != nil && r.Reply != wire.NoReply && bytes.IndexByte(x.Answer, wire.Start) < 0
+	}
+	return false
 }
 
 var notFileName = regexp.MustCompile(`[^A-Za-z0-9.]+`)

@@ -94,6 +94,7 @@ func (t *Target) onResume() error {
 	}
 	// Somebody else's `cont`: it lets every core run.
 	t.vmRunning, t.foreign = true, true
+	t.selected = -1
 	for i := range t.want {
 		t.want[i] = true
 	}

@@ -183,6 +183,7 @@ func (t *Target) resume() error {
 		command = b.String()
 	}
 	t.ownResumes++
+	t.selected = -1 // a stop selects the core that it names
 	if err := t.gdb.Resume(command); err != nil {
 		return fmt.Errorf("resume the VM: %w", t.wireError(err))
 	}
@@ -208,6 +209,7 @@ func (t *Target) step(core int) error {
 // stepOnce lets the gdbstub execute one instruction of one core and returns its stop reply.
 func (t *Target) stepOnce(core int) ([]byte, error) {
 	t.ownResumes++
+	t.selected = -1
 	if err := t.gdb.Resume("vCont;s:" + t.threads[core]); err != nil {
 		return nil, t.wireError(err)
 	}

@@ -485,3 +485,49 @@ func TestCancelled(t *testing.T) {
 		t.Error("it runs all the same")
 	}
 }
+
+// TestStopSelectsACore holds that registers are read from the core that is asked for, although the gdbstub selects the
+// core that a stop reply names.
+func TestStopSelectsACore(t *testing.T) {
+	eachArch(t, rigConfig{variant: guest.SMP, cores: 2}, func(t *testing.T, r *rig) {
+		ctx := deadline(t)
+		must(t, r.Go(ctx, target.AllCores))
+		number := r.guest.CoreRegister().Name
+		for core := range 2 {
+			first := uint32(0)
+			addr := r.guest.Addr("counter_phys") + uint64(core)*r.guest.Addr("slot_stride")
+			until(t, fmt.Sprintf("core %d counts", core), func() (bool, string) { first = r.hmpWord(t, addr); return first != 0, "0" })
+		}
+		must(t, r.Stop(ctx, target.AllCores))
+		for round := range 6 {
+			stop := round % 2
+			other := 1 - stop
+			if got := r.named(t, other, number); got != uint64(other) {
+				t.Fatalf("%s of core %d is %d", number, other, got)
+			}
+			must(t, r.Step(ctx, stop)) // the stop reply names this core
+			if got := r.named(t, other, number); got != uint64(other) {
+				t.Fatalf("round %d: after a step of core %d, %s of core %d is %d", round, stop, number, other, got)
+			}
+			tr := target.Trigger{Type: target.Exec, Addr: r.guest.Addr("store")}
+			must(t, r.InsertTrigger(ctx, stop, tr))
+			must(t, r.Go(ctx, stop))
+			r.waitStopped(t, stop)
+			must(t, r.RemoveTrigger(ctx, stop, tr))
+			if got := r.named(t, other, number); got != uint64(other) {
+				t.Fatalf("round %d: after a hit of core %d, %s of core %d is %d", round, stop, number, other, got)
+			}
+		}
+	})
+}
+
+func (r *rig) named(t testing.TB, core int, name string) uint64 {
+	t.Helper()
+	for _, reg := range r.Info().Cores[core].Registers {
+		if reg.Name == name {
+			return r.register(t, core, reg)
+		}
+	}
+	t.Fatalf("core %d has no %s", core, name)
+	return 0
+}
