@@ -19,11 +19,12 @@ import (
 
 	"mcdtest/cmd/mcdtest/internal/shim"
 	"mcdtest/harness"
+	"mcdtest/suites"
 )
 
 // TestMain makes this program the command, if it is called by one of its names.
 func TestMain(m *testing.M) {
-	if shim.Is(os.Args[0]) {
+	if shim.Is(os.Args[0]) || len(os.Args) > 1 && os.Args[1] == suites.WorkerCommand {
 		os.Exit(Main())
 	}
 	testscript.Main(m, map[string]func(){"mcdtest": func() { os.Exit(Main()) }})
