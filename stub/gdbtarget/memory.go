@@ -15,8 +15,15 @@ import (
 // page is the granule in which logical addresses are translated and in which a range is wholly one kind of memory.
 const page = 4096
 
-// window is the number of gdbstub packets that are under way at once in a large transfer.
-const window = 32
+const (
+	// maxChunk is the most that one gdbstub packet carries. Newer stubs take 64 KiB, which are no faster and, several of
+	// them at once, more than the sockets hold.
+	maxChunk = 8 << 10
+	// inFlight is how many bytes of memory are under way at once in a large transfer. The stub does not read while it
+	// cannot write, so all the replies that are due, twice as many digits, have to fit the sockets' buffers: else both
+	// sides wait for each other.
+	inFlight = 64 << 10
+)
 
 // ReadMemory implements target.Target.
 func (t *Target) ReadMemory(ctx context.Context, core int, space target.Space, addr uint64, p []byte) error {
@@ -93,12 +100,12 @@ func (t *Target) accessLogical(ctx context.Context, core int, addr uint64, p []b
 // gdbRead reads logical memory, several packets at a time.
 func (t *Target) gdbRead(core int, addr uint64, p []byte) error {
 	due := t.queueSelect(core)
-	chunk := t.gdb.PacketSize() / 2
+	chunk := min(t.gdb.PacketSize()/2, maxChunk)
 	var failed error
 	for len(p) > 0 || due {
 		// One write, then as many replies.
 		n, queued := 0, 0
-		for ; queued < window && n < len(p); queued++ {
+		for ; n < min(len(p), inFlight); queued++ {
 			m := min(chunk, len(p)-n)
 			t.gdb.QueueAddr('m', addr+uint64(n), m, nil)
 			n += m
@@ -181,11 +188,11 @@ func (t *Target) scratch(n int) []byte {
 // gdbPoke writes p and reads it back into back.
 func (t *Target) gdbPoke(core int, addr uint64, p, back []byte) error {
 	due := t.queueSelect(core)
-	chunk := (t.gdb.PacketSize() - writeOverhead) / 2
+	chunk := min((t.gdb.PacketSize()-writeOverhead)/2, maxChunk)
 	var failed error
 	for len(p) > 0 {
 		n, queued := 0, 0
-		for ; queued < window && n < len(p); queued++ {
+		for ; n < min(len(p), inFlight); queued++ {
 			m := min(chunk, len(p)-n)
 			t.gdb.QueueAddr('M', addr+uint64(n), m, p[n:n+m])
 			t.gdb.QueueAddr('m', addr+uint64(n), m, nil)

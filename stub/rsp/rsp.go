@@ -27,6 +27,9 @@ import (
 // Timeout bounds the wait for one reply.
 const Timeout = 5 * time.Second
 
+// inputBuffer is the first size of the input buffer.
+const inputBuffer = 64 << 10
+
 // interruptByte stops a running VM.
 const interruptByte = 0x03
 
@@ -48,8 +51,8 @@ type Client struct {
 	conn net.Conn
 	size int // PacketSize
 
-	in      []byte // received, not yet consumed
-	inBuf   [64 << 10]byte
+	buf     []byte
+	in      []byte // received, not yet consumed; lies in buf
 	packet  []byte // payload of the last packet, unescaped
 	out     []byte // packets to be written
 	ackOwed bool
@@ -341,19 +344,15 @@ func appendUnescaped(dst, src []byte) []byte {
 	return dst
 }
 
-// fill reads more bytes.
+// fill reads more bytes behind those that are not consumed yet, which it moves to the front. A packet that does not fit
+// the buffer makes it larger.
 func (c *Client) fill() error {
-	n := copy(c.inBuf[:], c.in)
-	if n == len(c.inBuf) {
-		// a packet longer than the buffer: go on in a larger one, which is dropped once it is consumed
-		bigger := make([]byte, n, 4*n)
-		copy(bigger, c.in)
-		m, err := c.conn.Read(bigger[n:cap(bigger)])
-		c.in = bigger[:n+m]
-		return c.readError(m, err)
+	if len(c.in) == len(c.buf) {
+		c.buf = make([]byte, max(inputBuffer, 2*len(c.buf)))
 	}
-	m, err := c.conn.Read(c.inBuf[n:])
-	c.in = c.inBuf[:n+m]
+	n := copy(c.buf, c.in)
+	m, err := c.conn.Read(c.buf[n:])
+	c.in = c.buf[:n+m]
 	return c.readError(m, err)
 }
 
