@@ -50,6 +50,7 @@ type Machine struct {
 	Recorder *transcript.Recorder
 
 	wrapConn   fault.ConnWrapper
+	config     MachineConfig
 	mu         sync.Mutex
 	conns      []net.Conn
 	unexpected error // what Close said
@@ -120,7 +121,7 @@ func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
 		Running: cfg.Running, Args: cfg.Args, WrapTarget: r.fault.wrapTarget(),
 	})
 	Expect(err).NotTo(HaveOccurred())
-	sm := &Machine{Machine: m, Recorder: transcript.NewRecorder(recorderLimit), wrapConn: r.fault.wrapConns(), seen: make(chan struct{})}
+	sm := &Machine{Machine: m, config: cfg, Recorder: transcript.NewRecorder(recorderLimit), wrapConn: r.fault.wrapConns(), seen: make(chan struct{})}
 	r.Machine = sm
 	r.machines = append(r.machines, sm)
 	sm.Recorder.Comment("mcdtest: %s", r.id)
@@ -386,7 +387,7 @@ func (r *Rig) reproduce() string {
 	name := filepath.Join(r.Settings.Artifacts, strings.Trim(notFileName.ReplaceAllString(r.id, "-"), "-")+".txt")
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "# Recorded from a failed spec: %s\n# To run the spec: %s\n", r.id, alone)
-	r.Recorder.WriteTo(&text)
+	text.Write(reproduction(r.Recorder.Entries()))
 	if err := os.MkdirAll(r.Settings.Artifacts, 0o777); err != nil {
 		return alone
 	}
@@ -394,9 +395,12 @@ func (r *Rig) reproduce() string {
 		ginkgo.GinkgoWriter.Printf("the script that reproduces this could not be written: %v\n", err)
 		return alone
 	}
-	cmd := fmt.Sprintf("mcdtest play --arch %s --cores %d --dialect %s", r.Arch, r.Machine.Machine.Cores(), r.Dialect)
-	if v := r.Guest().Variant; v != guest.Loop {
-		cmd += " --variant " + string(v)
+	cmd := fmt.Sprintf("mcdtest play --arch %s --cores %d --dialect %s --variant %s", r.Arch, r.Machine.Machine.Cores(), r.Dialect, r.Guest().Variant)
+	if r.Machine.config.Running {
+		cmd += " --running"
+	}
+	for _, arg := range r.Machine.config.Args {
+		cmd += fmt.Sprintf(" --qemu-arg='%s'", arg)
 	}
 	return cmd + " " + name
 }

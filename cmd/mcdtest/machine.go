@@ -14,17 +14,20 @@ import (
 
 // machineFlags say which machine to start; several commands have them.
 type machineFlags struct {
-	Arch     string `placeholder:"ARCH" help:"Architecture: ${architectures}. arm unless given, or what the guest is for."`
-	Cores    int    `default:"1" placeholder:"N" help:"Number of cores, 1 to ${max_cores}."`
-	QEMU     string `name:"qemu" placeholder:"PATH" help:"QEMU binary, or a folder of them; otherwise $MCDTEST_QEMU, then $PATH."`
-	Endpoint string `default:"auto" enum:"auto,native,stub" help:"Where MCD is spoken: native (QEMU's own -mcd), stub (mcdtest's, in front of QEMU), or auto: native if the build has it."`
-	Dialect  string `default:"auto" enum:"auto,packet,json" help:"packet (2023), json (2025), or auto: what the endpoint prefers."`
-	Guest    string `placeholder:"FILE" help:"ELF file to run instead of the loop that comes with mcdtest; it needs the same symbols."`
+	Arch     string   `placeholder:"ARCH" help:"Architecture: ${architectures}. arm unless given, or what the guest is for."`
+	Cores    int      `default:"1" placeholder:"N" help:"Number of cores, 1 to ${max_cores}."`
+	QEMU     string   `name:"qemu" placeholder:"PATH" help:"QEMU binary, or a folder of them; otherwise $MCDTEST_QEMU, then $PATH."`
+	Endpoint string   `default:"auto" enum:"auto,native,stub" help:"Where MCD is spoken: native (QEMU's own -mcd), stub (mcdtest's, in front of QEMU), or auto: native if the build has it."`
+	Dialect  string   `default:"auto" enum:"auto,packet,json" help:"packet (2023), json (2025), or auto: what the endpoint prefers."`
+	Guest    string   `placeholder:"FILE" help:"ELF file to run instead of the loop that comes with mcdtest; it needs the same symbols."`
+	Variant  string   `placeholder:"NAME" help:"Which of mcdtest's programs: loop, smp (every core counts), mmu (address translation is on). loop unless given; smp for several cores."`
+	Running  bool     `help:"Let the program run from the start, instead of waiting for the first go."`
+	QEMUArg  []string `name:"qemu-arg" sep:"none" placeholder:"ARG" help:"Append this to QEMU's command line; may be given several times."`
 }
 
 // config finds the QEMU and the guest for one architecture; empty means whichever is asked for by the other flags.
 func (f *machineFlags) config(ctx context.Context, arch string) (harness.Config, error) {
-	cfg := harness.Config{Cores: f.Cores}
+	cfg := harness.Config{Cores: f.Cores, Running: f.Running, Args: f.QEMUArg}
 	if f.Cores < 1 || f.Cores > guest.MaxCores {
 		return cfg, fmt.Errorf("--cores=%d: the guest programs are for 1 to %d cores", f.Cores, guest.MaxCores)
 	}
@@ -33,6 +36,9 @@ func (f *machineFlags) config(ctx context.Context, arch string) (harness.Config,
 	}
 	if f.Dialect != "auto" {
 		cfg.Dialect = harness.Dialect(f.Dialect)
+	}
+	if f.Guest != "" && f.Variant != "" {
+		return cfg, fmt.Errorf("--guest=%s and --variant=%s: a program of your own has no variants", f.Guest, f.Variant)
 	}
 	if f.Guest != "" {
 		image, err := guest.Open(f.Guest)
@@ -59,6 +65,9 @@ func (f *machineFlags) config(ctx context.Context, arch string) (harness.Config,
 	variant := guest.Loop
 	if f.Cores > 1 {
 		variant = guest.SMP
+	}
+	if f.Variant != "" {
+		variant = guest.Variant(f.Variant)
 	}
 	cfg.Guest, err = guest.Lookup(cfg.Build.Arch, variant)
 	return cfg, err

@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -71,10 +70,9 @@ func (c *playCmd) play(ctx context.Context, con *console, file string, s *script
 	env := script.Env{Dial: e.dial, Symbols: e.symbol, Recorder: rec}
 	if m := e.machine; m != nil {
 		env.Gone, env.GoneErr = m.Done(), exitOf(m)
-		if m.Guest().BigEndian() {
-			env.ByteOrder = binary.BigEndian
+		if err := env.ForArch(m.Guest().Arch); err != nil {
+			return false, err
 		}
-		env.WordBytes = m.Guest().ValueRegister().Bits / 8
 	}
 	began := time.Now()
 	word := "ok"
