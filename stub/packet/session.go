@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 
 	"mcdtest/stub/target"
 	"mcdtest/stub/wire"
@@ -82,10 +83,15 @@ func (s *session) serve(ctx context.Context) error {
 	}
 	cancel(nil)
 	s.conn.Close()
-	if errors.Is(err, errMachineGone) {
+	if errors.Is(err, errMachineGone) || clientLeft(err) {
 		return nil
 	}
 	return err
+}
+
+// clientLeft reports whether an error of the connection only says that the client went without reading everything.
+func clientLeft(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrClosedPipe)
 }
 
 // talk is the loop of the session: read a chunk, answer everything in it, send what is left.

@@ -77,6 +77,17 @@ func TestAClientThatLeavesDuringARequest(t *testing.T) {
 	}
 }
 
+func TestAClientThatLeavesItsReplies(t *testing.T) {
+	p := open(t, loop(t, nil), Options{})
+	p.does("i0")
+	p.send(strings.Repeat("$m0;1;1073741824;1000000#|", 8))
+	p.expect("+$00")
+	p.conn.Close()
+	if err := p.ended(); err != nil {
+		t.Errorf("Serve returned %v", err)
+	}
+}
+
 func TestTheContextEndsASession(t *testing.T) {
 	b := blocking{loop(t, nil), make(chan struct{}), make(chan struct{})}
 	for _, busy := range []bool{false, true} {
