@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,7 @@ type Rig struct {
 
 	id       string
 	fault    *faultInUse
+	starting sync.Mutex // of machines; Describe is called while the spec runs
 	machines []*Machine
 }
 
@@ -123,7 +125,9 @@ func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
 	Expect(err).NotTo(HaveOccurred())
 	sm := &Machine{Machine: m, config: cfg, Recorder: transcript.NewRecorder(recorderLimit), wrapConn: r.fault.wrapConns(), seen: make(chan struct{})}
 	r.Machine = sm
+	r.starting.Lock()
 	r.machines = append(r.machines, sm)
+	r.starting.Unlock()
 	sm.Recorder.Comment("mcdtest: %s", r.id)
 	sm.Recorder.Comment("%s %s, %s endpoint: %s %s", build.Program(), build.Version, m.Endpoint(), build.Program(), strings.Join(m.Args(), " "))
 	sm.recordEvents()
@@ -224,8 +228,11 @@ func (r *Rig) crash() string {
 
 // Describe says where the spec's machines stand.
 func (r *Rig) Describe() string {
+	r.starting.Lock()
+	machines := slices.Clone(r.machines)
+	r.starting.Unlock()
 	var b strings.Builder
-	for _, m := range r.machines {
+	for _, m := range machines {
 		b.WriteString(m.Machine.Describe())
 		b.WriteString(tail(m.Recorder, 10))
 	}
