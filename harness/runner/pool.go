@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"mcdtest/harness/result"
 )
@@ -35,6 +37,10 @@ type Pool struct {
 	errs    []error
 }
 
+// long is the cost from which on items are dealt in a pass of their own before the others: a long one that is dealt last
+// would keep the whole run waiting.
+const long = 500 * time.Millisecond
+
 // Run runs every item once. It returns an error if not all of them could be run; the end of ctx is none.
 func (p *Pool) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -50,9 +56,13 @@ func (p *Pool) Run(ctx context.Context) error {
 		cancel()
 	}
 	workers := max(1, min(p.Workers, len(p.Items)))
+	passes := []time.Duration{0}
+	if slices.ContainsFunc(p.Items, func(i Item) bool { return i.Cost >= long }) {
+		passes = []time.Duration{long, 0}
+	}
 	var wg sync.WaitGroup
 	for i := range workers {
-		seat := &Seat{Command: p.Command, Limits: p.Limits, Deal: p.deal}
+		seat := &Seat{Command: p.Command, Limits: p.Limits}
 		seat.Began = func(id string) { p.Progress.Began(seat, id) }
 		seat.Done = func(s result.Spec) {
 			if err := p.done(seat, s); err != nil {
@@ -68,8 +78,11 @@ func (p *Pool) Run(ctx context.Context) error {
 		}
 		p.Progress.Seat(seat)
 		wg.Go(func() {
-			if err := seat.Run(ctx); err != nil {
-				fail(fmt.Errorf("worker %d: %w", i+1, err))
+			for _, least := range passes {
+				seat.Deal = func(_ context.Context, id string) bool { return p.deal(id, least) }
+				if err := seat.Run(ctx); err != nil {
+					fail(fmt.Errorf("worker %d: %w", i+1, err))
+				}
 			}
 		})
 	}
@@ -80,10 +93,11 @@ func (p *Pool) Run(ctx context.Context) error {
 	return errors.Join(p.errs...)
 }
 
-func (p *Pool) deal(_ context.Context, id string) bool {
+// deal gives an item to whoever asks first, if it takes long enough.
+func (p *Pool) deal(id string, least time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, ok := p.byID[id]; !ok || p.claimed[id] {
+	if item, ok := p.byID[id]; !ok || p.claimed[id] || item.Cost < least {
 		return false
 	}
 	p.claimed[id] = true

@@ -112,6 +112,23 @@ func TestOneThatFails(t *testing.T) {
 	}
 }
 
+// What takes long comes first, wherever it stands.
+func TestLongItemsFirst(t *testing.T) {
+	list := items("pass 1", "pass 2", "pass 3", "pass 4")
+	list[2].Cost = 2 * long
+	var order []string
+	p := &Pool{Command: fakeCommand("pass 1", "pass 2", "pass 3", "pass 4"), Workers: 1, Items: list, Done: func(s result.Spec) error {
+		order = append(order, s.ID)
+		return nil
+	}}
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(order, ", "), "pass 3, pass 1, pass 2, pass 4"; got != want {
+		t.Errorf("order %s, want %s", got, want)
+	}
+}
+
 // A worker that dies fails what it ran, says how, and the rest still runs.
 func TestWorkerThatDies(t *testing.T) {
 	for _, c := range []struct{ id, says, process string }{
