@@ -2,7 +2,12 @@
 
 package fault
 
-import "mcdtest/stub/target"
+import (
+	"strings"
+
+	"mcdtest/stub/target"
+	"mcdtest/stub/wire"
+)
 
 // Catalogue lists every fault: what goes wrong inside the machine's Target first, then on the wire of either dialect.
 var Catalogue = []Fault{
@@ -47,7 +52,7 @@ var Catalogue = []Fault{
 	{Name: "step-of-two", Meaning: "a step executes two instructions", Subjects: []string{"run control"}, WrapTarget: stepOfTwo},
 	{Name: "step-of-zero", Meaning: "a step executes nothing", Subjects: []string{"run control"}, WrapTarget: stepOfZero},
 	{Name: "step-runs", Meaning: "a step lets the core run", Subjects: []string{"run control"}, WrapTarget: stepRuns},
-	{Name: "step-stops", Meaning: "a step stops a core that runs", Subjects: []string{"run control"}, WrapTarget: stepWhileRunningStops},
+	{Name: "step-stops", Meaning: "a step stops a core that runs", Subjects: []string{"run control"}, Dialects: []string{Packet}, WrapTarget: stepWhileRunningStops},
 	{Name: "running-while-standing", Meaning: "after a stop the state says running", Subjects: []string{"run control"}, WrapTarget: runningWhileStanding},
 	{Name: "standing-while-running", Meaning: "while the core runs, the state says that it stands", Subjects: []string{"run control"}, WrapTarget: standingWhileRunning},
 	{Name: "pause-unnoticed", Meaning: "a stop through QMP is not noticed", Subjects: []string{"run control"}, WrapTarget: pauseUnnoticed},
@@ -83,7 +88,7 @@ var Catalogue = []Fault{
 	{Name: "step-moves-others", Meaning: "a step of one core also steps the others", Subjects: []string{"cores"}, Cores: 2, WrapTarget: stepMovesOthers},
 	{Name: "global-go-of-core-0", Meaning: "a global go lets only core 0 run", Subjects: []string{"cores"}, Cores: 2, WrapTarget: globalGoOfCore0},
 	{Name: "global-stop-of-core-0", Meaning: "a global stop stops only core 0", Subjects: []string{"cores"}, Cores: 2, WrapTarget: globalStopOfCore0},
-	{Name: "global-step-of-core-0", Meaning: "a global step steps only core 0", Subjects: []string{"cores"}, Cores: 2, WrapTarget: globalStepOfCore0},
+	{Name: "global-step-of-core-0", Meaning: "a global step steps only core 0", Subjects: []string{"cores"}, Dialects: []string{JSON}, Cores: 2, WrapTarget: globalStepOfCore0},
 	{Name: "go-of-all", Meaning: "a go of one core lets all run", Subjects: []string{"cores"}, Cores: 2, WrapTarget: goOfAll},
 	{Name: "stop-of-all", Meaning: "a stop of one core stops all", Subjects: []string{"cores"}, Cores: 2, WrapTarget: stopOfAll},
 	{Name: "hit-on-other-core", Meaning: "a hit trigger is reported on the next core", Subjects: []string{"cores"}, Cores: 2, WrapTarget: hitOnOtherCore},
@@ -100,4 +105,147 @@ var Catalogue = []Fault{
 	{Name: "close-leaves-triggers", Meaning: "closing the server leaves the triggers in the machine", Subjects: []string{"session"}, Dialects: []string{Packet}, WrapTarget: closeLeavesTriggers},
 	{Name: "close-does-not-run", Meaning: "closing the server does not let the machine run", Subjects: []string{"session"}, Dialects: []string{Packet}, WrapTarget: closeDoesNotRun},
 	{Name: "kill-does-not-kill", Meaning: "a kill does not end QEMU", Subjects: []string{"kill"}, Dialects: []string{Packet}, WrapTarget: killDoesNotKill},
+
+	// The wire of the packet dialect.
+	{Name: "ack-missing", Meaning: "requests are not acknowledged", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: missingAck},
+	{Name: "ack-twice", Meaning: "each request is acknowledged twice", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: doubleAck},
+	{Name: "ack-late", Meaning: "a request is acknowledged behind its reply", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: ackLate},
+	{Name: "nack-ignored", Meaning: "a nack is ignored", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: nackIgnored},
+	{Name: "nack-older", Meaning: "a nack is answered with the reply before the last one", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: nackOlder},
+	{Name: "ack-keeps-packet", Meaning: "an ack does not discard the kept packet", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: ackKeepsPacket},
+	{Name: "bad-end-acked", Meaning: "a bad end mark is answered with an ack", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: badEndAcked},
+	{Name: "bad-end-taken", Meaning: "any end mark ends a packet", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: badEndTaken},
+	{Name: "more-refused", Meaning: "the end mark for more packets is refused", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: moreRefused},
+	{Name: "reply-end", Meaning: "replies end with a byte that is no end mark", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: replyEnd},
+	{Name: "nul-ends-chunk", Meaning: "what stands behind a NUL in a chunk is lost, as published", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: nulEndsChunk},
+	{Name: "nul-skipped", Meaning: "a NUL inside a packet is skipped instead of dropping the packet", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: nulSkipped},
+	{Name: "long-taken", Meaning: "a packet that is too long is cut and carried out", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: longTaken},
+	{Name: "dollar-starts", Meaning: "a dollar inside a packet starts a new one", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: dollarStarts},
+	{Name: "junk-answered", Meaning: "bytes between packets are answered with a nack", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: junkAnswered},
+	{Name: "one-packet-per-chunk", Meaning: "what stands behind the first packet of a chunk is lost", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: onePerChunk},
+	{Name: "whole-chunks", Meaning: "a packet that comes in pieces is lost", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: wholeChunks},
+	{Name: "exact-names", Meaning: "a request with something behind its name is unknown", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: exactNames},
+	{Name: "error-for-unknown", Meaning: "an unknown request is answered with error instead of the empty packet", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: errorForUnknown},
+	{Name: "reply-to-all", Meaning: "requests without a reply get an empty one", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: replyToAll},
+	{Name: "hangs-up", Meaning: "the connection is closed when a request is refused", Subjects: []string{"framing", "hostile"}, Dialects: []string{Packet}, Conns: hangsUp},
+	{Name: "falls-silent", Meaning: "after a request that is refused nothing is answered any more", Subjects: []string{"memory", "hostile"}, Dialects: []string{Packet}, Conns: fallsSilent},
+	{Name: "second-client-served", Meaning: "a second client is answered while the first is there", Subjects: []string{"session"}, Dialects: []string{Packet}, Conns: secondServed},
+	{Name: "kept-for-next", Meaning: "the kept packet of a connection is sent to the next client", Subjects: []string{"session"}, Dialects: []string{Packet}, Conns: keptForNext},
+	{Name: "beginning-for-next", Meaning: "the packet that a client leaves unfinished is the beginning of what the next one sends", Subjects: []string{"session"}, Dialects: []string{Packet}, Conns: beginningForNext},
+	{Name: "disconnect-closes-server", Meaning: "a disconnect does what D does", Subjects: []string{"session"}, Dialects: []string{Packet}, Conns: atEnd(wire.CloseServer)},
+	{Name: "disconnect-stops", Meaning: "a disconnect stops the machine", Subjects: []string{"session"}, Dialects: []string{Packet}, Conns: atEnd(wire.Break)},
+	{Name: "handshake", Meaning: "the server greets with other words", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: word([]string{wire.OpenServer}, wire.Handshake, "hello")},
+	{Name: "system-name", Meaning: "the system has another name", Subjects: []string{"framing"}, Dialects: []string{Packet}, Conns: word([]string{wire.QuerySystem}, "qemu-system", "qemu")},
+	{Name: "core-count", Meaning: "qcores says one core more", Subjects: []string{"topology", "cores"}, Dialects: []string{Packet}, Conns: field([]string{wire.QueryCores}, "nr_cores", plus(1))},
+	{Name: "list-ends-early", Meaning: "the list of registers ends at its 40th element", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: handles(registerLists, func(index, handle int) int {
+		if index == 39 {
+			return 0
+		}
+		return handle
+	})},
+	{Name: "list-repeats", Meaning: "an element of the list of registers is given twice, and one is left out", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: repeatsElement},
+	{Name: "handle-off-by-one", Meaning: "the handle of the next element is one too high", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: handles(anyList, func(_, handle int) int {
+		if handle == 0 {
+			return 0
+		}
+		return handle + 1
+	})},
+	{Name: "list-endless", Meaning: "the last element of a list has its own handle instead of 0", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: handles(anyList, func(index, handle int) int {
+		if handle == 0 {
+			return index
+		}
+		return handle
+	})},
+	{Name: "register-space", Meaning: "registers are said to be in a memory space that does not exist", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: field(registerLists, "memspaceid", plus(10))},
+	{Name: "register-group-id", Meaning: "registers are said to be in a group that does not exist", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: field(registerLists, "reggroupid", plus(10))},
+	{Name: "space-id", Meaning: "memory spaces are numbered from 2", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: field(spaceLists, "id", plus(1))},
+	{Name: "space-type", Meaning: "memory spaces are said to be neither logical nor physical", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: field(spaceLists, "type", to("2"))},
+	{Name: "space-end", Meaning: "memory spaces are said to end at 4 GiB", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: field(spaceLists, "max", to("4294967295"))},
+	{Name: "group-id", Meaning: "register groups are numbered from 2", Subjects: []string{"topology"}, Dialects: []string{Packet}, Conns: field(groupLists, "id", plus(1))},
+	{Name: "trigger-types", Meaning: "qtrigger lists no watchpoints", Subjects: []string{"topology", "watchpoints"}, Dialects: []string{Packet}, Conns: field([]string{wire.QueryTrigger}, "type", to("1"))},
+	{Name: "trigger-number", Meaning: "qtrigger says that there are no triggers", Subjects: []string{"topology", "breakpoints"}, Dialects: []string{Packet}, Conns: field([]string{wire.QueryTrigger}, "nr_trigger", to("0"))},
+	{Name: "hex-upper-case", Meaning: "data come in upper case digits", Subjects: []string{"registers", "memory", "scripts"}, Dialects: []string{Packet}, Conns: digits(reads, strings.ToUpper)},
+	{Name: "hex-odd", Meaning: "data end with half a byte more", Subjects: []string{"memory", "registers"}, Dialects: []string{Packet}, Conns: digits(reads, func(d string) string { return d + "0" })},
+	{Name: "reply-too-long", Meaning: "a memory read gives a byte more than was asked for", Subjects: []string{"memory"}, Dialects: []string{Packet}, Conns: digits([]string{wire.ReadMemory}, func(d string) string { return d + "00" })},
+	{Name: "reply-too-short", Meaning: "a register read gives a byte less than the register has", Subjects: []string{"registers"}, Dialects: []string{Packet}, Conns: digits([]string{wire.ReadRegister}, func(d string) string { return d[:len(d)-2] })},
+	{Name: "status-word", Meaning: "a success is called ok", Subjects: []string{"memory"}, Dialects: []string{Packet}, Conns: word([]string{wire.WriteMemory, wire.WriteRegister, wire.InsertTrigger, wire.RemoveTrigger}, wire.Success, "ok")},
+	{Name: "write-error-is-success", Meaning: "a refused write of memory or a register is called a success", Subjects: []string{"memory"}, Dialects: []string{Packet}, Conns: word([]string{wire.WriteMemory, wire.WriteRegister}, wire.Failure, wire.Success)},
+	{Name: "insert-error-is-success", Meaning: "a refused insertion of a trigger is called a success", Subjects: []string{"breakpoints"}, Dialects: []string{Packet}, Conns: word([]string{wire.InsertTrigger}, wire.Failure, wire.Success)},
+	{Name: "read-error-is-empty", Meaning: "a refused read of memory is answered with the empty packet", Subjects: []string{"memory", "hostile", "scripts"}, Dialects: []string{Packet}, Conns: word([]string{wire.ReadMemory}, wire.Failure, "")},
+	{Name: "register-absent-is-zero", Meaning: "a register that does not exist reads as zero", Subjects: []string{"registers"}, Dialects: []string{Packet}, Conns: word([]string{wire.ReadRegister}, "", "00000000")},
+	{Name: "stop-told-always", Meaning: "the reason of a stop is told whenever the core stands", Subjects: []string{"run control"}, Dialects: []string{Packet}, Conns: stopKept},
+	{Name: "stop-str-missing", Meaning: "the words for the reason of a stop are missing", Subjects: []string{"run control"}, Dialects: []string{Packet}, Conns: field([]string{wire.QueryState}, "stop_str", to(""))},
+	{Name: "stop-type-missing", Meaning: "a stop is reported without the type of the trigger", Subjects: []string{"breakpoints"}, Dialects: []string{Packet}, Conns: field([]string{wire.QueryState}, "type", to("0"))},
+	{Name: "info-str-missing", Meaning: "a state has no info_str", Subjects: []string{"hostile", "run control"}, Dialects: []string{Packet}, Conns: field([]string{wire.QueryState}, "info_str", to(""))},
+	{Name: "number-trailing", Meaning: "a number may have letters behind it", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: arguments(leading)},
+	{Name: "number-signed", Meaning: "a number may have a sign", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: arguments(signed)},
+	{Name: "number-hexadecimal", Meaning: "a number may be hexadecimal", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: arguments(hexadecimal)},
+	{Name: "number-saturates", Meaning: "a number above 2^64-1 is taken for that", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: arguments(saturates)},
+	{Name: "number-narrow", Meaning: "numbers other than addresses are taken modulo 2^32", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: arguments(narrow)},
+	{Name: "number-empty", Meaning: "an empty argument is 0", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: arguments(emptyIsZero)},
+	{Name: "argument-missing", Meaning: "a missing argument is 0", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: requests(missingIsZero)},
+	{Name: "data-short", Meaning: "data that are shorter than the byte count says are written", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: requests(dataShort)},
+	{Name: "crashes-on-core", Meaning: "a core that does not exist ends QEMU", Subjects: []string{"hostile"}, Dialects: []string{Packet}, Conns: requests(crashesOnCore)},
+
+	// The wire of the JSON dialect.
+	{Name: "no-newline", Meaning: "replies do not end with a newline", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: noNewline},
+	{Name: "reply-in-two-lines", Meaning: "a reply has a newline inside", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: twoLines},
+	{Name: "greeting", Meaning: "the server greets with an object that nobody asked for", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: greets},
+	{Name: "one-object-per-chunk", Meaning: "what stands behind the first object of a chunk is lost", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: oneObjectPerChunk},
+	{Name: "whole-objects", Meaning: "an object that comes in pieces is lost", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: wholeObjects},
+	{Name: "lines-only", Meaning: "an object is answered when its line has ended", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: linesOnly},
+	{Name: "small-buffer", Meaning: "an object of 4 KiB and more is lost", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: smallBuffer},
+	{Name: "mistakes-unanswered", Meaning: "what is no request is not answered", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: mistakesUnanswered},
+	{Name: "error-class", Meaning: "an unknown command is answered with GenericError", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: wrongClass},
+	{Name: "repeated-key", Meaning: "of a key that comes twice the last one counts", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: lastKeyCounts},
+	{Name: "id-dropped", Meaning: "an id is not repeated", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: idDropped},
+	{Name: "number-as-string", Meaning: "a number may be a string", Subjects: []string{"objects", "hostile"}, Dialects: []string{JSON}, Conns: numbersAsStrings},
+	{Name: "number-too-large", Meaning: "a number of more than 32 bits is taken for 2^32-1", Subjects: []string{"objects", "hostile"}, Dialects: []string{JSON}, Conns: saturating},
+	{Name: "number-rounded", Meaning: "numbers in replies lose what a double does not hold", Subjects: []string{"objects", "triggers", "transactions"}, Dialects: []string{JSON}, Conns: rounded},
+	{Name: "argument-unknown", Meaning: "an argument that the command does not have is ignored", Subjects: []string{"objects", "hostile"}, Dialects: []string{JSON}, Conns: unknownArguments},
+	{Name: "keys-optional", Meaning: "keys of a connection that are mandatory may be left out", Subjects: []string{"objects", "hostile"}, Dialects: []string{JSON}, Conns: conKeysOptional},
+	{Name: "status-missing", Meaning: "a success has no return-status", Subjects: []string{"objects", "errors"}, Dialects: []string{JSON}, Conns: statusMissing},
+	{Name: "refusal-is-success", Meaning: "a refusal has return-status 0", Subjects: []string{"errors"}, Dialects: []string{JSON}, Conns: refusalIsSuccess},
+	{Name: "refusal-says-more", Meaning: "a refusal has more keys than return-status", Subjects: []string{"errors"}, Dialects: []string{JSON}, Conns: refusalSaysMore},
+	{Name: "error-slot", Meaning: "mcd-qry-error-info always tells of the server", Subjects: []string{"errors"}, Dialects: []string{JSON}, Conns: serverSlot},
+	{Name: "error-code", Meaning: "every error has the general error code", Subjects: []string{"errors"}, Dialects: []string{JSON}, Conns: generalError},
+	{Name: "error-text", Meaning: "errors have no text", Subjects: []string{"errors"}, Dialects: []string{JSON}, Conns: noErrorText},
+	{Name: "version-unchecked", Meaning: "any version of the API is accepted", Subjects: []string{"errors", "session", "objects"}, Dialects: []string{JSON}, Conns: versionUnchecked},
+	{Name: "server-opens-twice", Meaning: "a server that is open can be opened", Subjects: []string{"errors", "session"}, Dialects: []string{JSON}, Conns: serverOpensTwice},
+	{Name: "con-key-missing", Meaning: "the description of a core lacks a key", Subjects: []string{"topology", "lists", "objects"}, Dialects: []string{JSON}, Conns: conKeyMissing},
+	{Name: "count-wrong", Meaning: "num-X is one more than the elements that are returned", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: countWrong},
+	{Name: "total-wrong", Meaning: "the number of all elements is one less", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: totalWrong},
+	{Name: "start-index-ignored", Meaning: "a list always starts with its first element", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: startIgnored},
+	{Name: "limit-ignored", Meaning: "a list has more elements than were asked for", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: limitIgnored},
+	{Name: "count-lists-all", Meaning: "the question for the number of elements is answered with all of them", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: countListsAll},
+	{Name: "past-end-is-empty", Meaning: "a start-index past the end gives an empty list", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: pastEndIsEmpty},
+	{Name: "element-dropped", Meaning: "the list of registers lacks its last element", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: elementDropped},
+	{Name: "element-twice", Meaning: "the list of registers has its first element twice, and not the second", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: elementTwice},
+	{Name: "register-addr-space", Meaning: "registers are said to be in a memory space that does not exist", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: registersSpace},
+	{Name: "register-thread", Meaning: "registers are said to belong to no thread", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: threadZero},
+	{Name: "group-size", Meaning: "register groups are said to have one register more", Subjects: []string{"lists", "topology"}, Dialects: []string{JSON}, Conns: groupSize},
+	{Name: "num-tx-ok", Meaning: "num-tx-ok is 0", Subjects: []string{"transactions"}, Dialects: []string{JSON}, Conns: txOKZero},
+	{Name: "num-bytes-ok", Meaning: "num-bytes-ok is 0", Subjects: []string{"transactions"}, Dialects: []string{JSON}, Conns: bytesOKZero},
+	{Name: "tx-echo", Meaning: "options and core-mode of a transaction are not repeated", Subjects: []string{"transactions"}, Dialects: []string{JSON}, Conns: txEchoDropped},
+	{Name: "tx-first-only", Meaning: "only the first transaction of a list is carried out", Subjects: []string{"transactions"}, Dialects: []string{JSON}, Conns: txFirstOnly},
+	{Name: "tx-width-unchecked", Meaning: "access-width need not divide num-bytes", Subjects: []string{"transactions"}, Dialects: []string{JSON}, Conns: widthUnchecked},
+	{Name: "tx-access-unchecked", Meaning: "an access-type that does not exist is a read", Subjects: []string{"transactions"}, Dialects: []string{JSON}, Conns: accessTypeUnchecked},
+	{Name: "tx-bytes-unchecked", Meaning: "num-bytes may be more than data has", Subjects: []string{"transactions"}, Dialects: []string{JSON}, Conns: bytesUnchecked},
+	{Name: "tx-count-unchecked", Meaning: "num-tx may be more than tx has", Subjects: []string{"transactions"}, Dialects: []string{JSON}, Conns: txCountUnchecked},
+	{Name: "trig-id", Meaning: "a hit is reported with the number of another trigger", Subjects: []string{"triggers", "breakpoints"}, Dialects: []string{JSON}, Conns: trigIDWrong},
+	{Name: "trig-event", Meaning: "a hit is reported as an ordinary stop", Subjects: []string{"triggers", "breakpoints"}, Dialects: []string{JSON}, Conns: eventWrong},
+	{Name: "state-halted", Meaning: "a core that stands in debug state is said to be halted", Subjects: []string{"run control", "breakpoints"}, Dialects: []string{JSON}, Conns: haltedForDebug},
+	{Name: "stop-str", Meaning: "stop-str is empty when a core stands", Subjects: []string{"run control", "triggers"}, Dialects: []string{JSON}, Conns: stopStrEmpty},
+	{Name: "captured-never", Meaning: "a trigger that was hit is not said to be captured", Subjects: []string{"triggers"}, Dialects: []string{JSON}, Conns: capturedNever},
+	{Name: "captured-always", Meaning: "a trigger that was not hit is said to be captured", Subjects: []string{"triggers"}, Dialects: []string{JSON}, Conns: capturedAlways},
+	{Name: "trig-echo", Meaning: "the echo of a created trigger lacks what the client put into some fields", Subjects: []string{"triggers"}, Dialects: []string{JSON}, Conns: triggerEcho},
+	{Name: "trig-type", Meaning: "a trigger is described as a breakpoint, whatever it is", Subjects: []string{"triggers"}, Dialects: []string{JSON}, Conns: triggerKind},
+	{Name: "trig-unknown-removed", Meaning: "the removal of a trigger that does not exist succeeds", Subjects: []string{"triggers", "breakpoints"}, Dialects: []string{JSON}, Conns: unknownTriggerRemoved},
+	{Name: "trig-physical", Meaning: "a trigger in a physical memory space is put into the logical one", Subjects: []string{"triggers"}, Dialects: []string{JSON}, Conns: physicalTrigger},
+	{Name: "trig-set-empty", Meaning: "the set of triggers is said to be empty", Subjects: []string{"triggers"}, Dialects: []string{JSON}, Conns: setEmpty},
+	{Name: "trig-set-stays", Meaning: "the set of triggers cannot be removed", Subjects: []string{"triggers"}, Dialects: []string{JSON}, Conns: setStays},
+	{Name: "n-steps", Meaning: "n-steps is taken for 1", Subjects: []string{"run control"}, Dialects: []string{JSON}, Conns: stepsOne},
+	{Name: "step-type", Meaning: "every step-type is an instruction", Subjects: []string{"run control", "errors"}, Dialects: []string{JSON}, Conns: stepTypeUnchecked},
+	{Name: "always-global", Meaning: "mcd-set-global does nothing", Subjects: []string{"cores"}, Dialects: []string{JSON}, Cores: 2, Conns: alwaysGlobal},
+	{Name: "reset-vector", Meaning: "any vector of reset classes is the system reset", Subjects: []string{"reset"}, Dialects: []string{JSON}, Conns: resetVectorUnchecked},
 }
