@@ -4,7 +4,6 @@ package bench
 
 import (
 	"flag"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -74,23 +73,40 @@ func compare(b *testing.B, batch int, ways ...way) map[string][]float64 {
 		}
 	}
 	for _, w := range ways {
-		report(b, w.name, "ns/op", result[w.name])
+		report(b, w.name, map[string][]float64{"ns/op": result[w.name]})
 	}
 	return result
 }
 
-// report makes figures that were taken before the output of a benchmark.
-func report(b *testing.B, way, unit string, list []float64) {
+// report makes figures that were taken before, by their units, the output of a benchmark.
+func report(b *testing.B, way string, figures map[string][]float64) {
 	next := 0
-	list = slices.Clone(list)
 	b.Run("via="+way, func(b *testing.B) {
 		for range b.N {
 			// nothing: it has been measured
 		}
-		if unit != "ns/op" {
-			b.ReportMetric(0, "ns/op")
+		b.ReportMetric(0, "ns/op") // not printed
+		for unit, list := range figures {
+			b.ReportMetric(list[next%len(list)], unit)
 		}
-		b.ReportMetric(list[next%len(list)], unit)
 		next++
 	})
+}
+
+// timed makes a way of a function whose clean-up does not count.
+func timed(name string, once func() (end func() error, err error)) way {
+	return way{name, func(n int) (total time.Duration, err error) {
+		for range n {
+			began := time.Now()
+			end, err := once()
+			if err != nil {
+				return 0, err
+			}
+			total += time.Since(began)
+			if err := end(); err != nil {
+				return 0, err
+			}
+		}
+		return total, nil
+	}}
 }

@@ -133,7 +133,7 @@ func (r *Results) Table(w io.Writer) error {
 				continue
 			}
 			t := SpreadOf(figures)
-			fmt.Fprintf(&b, "| %s | %s | %s | %s … %s |", name, way, short(t.Median), short(t.Low), short(t.High))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s … %s |", name, shown(way), short(t.Median), short(t.Low), short(t.High))
 			if way == ways[0] {
 				b.WriteString(" 1 | |\n")
 				continue
@@ -147,7 +147,7 @@ func (r *Results) Table(w io.Writer) error {
 		for _, way := range r.Ways(name) {
 			for _, unit := range r.units(name, way) {
 				s := SpreadOf(r.Of(name, way, unit))
-				fmt.Fprintf(&b, "| %s | %s | %.4g %s | %.4g … %.4g |\n", name, way, s.Median, unit, s.Low, s.High)
+				fmt.Fprintf(&b, "| %s | %s | %.4g %s | %.4g … %.4g |\n", name, shown(way), s.Median, unit, s.Low, s.High)
 			}
 		}
 	}
@@ -166,6 +166,9 @@ func (r *Results) units(name, way string) []string {
 	slices.Sort(list)
 	return list
 }
+
+// shown undoes what the testing package does to names.
+func shown(name string) string { return strings.ReplaceAll(name, "_", " ") }
 
 func short(ns float64) string {
 	d := time.Duration(ns)

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mcdtest/guest"
+	"mcdtest/stub/wire"
+)
+
+// million is how many requests BenchmarkResident makes.
+const million = 1_000_000
+
+// BenchmarkResident makes a million requests of `mcdtest serve`, many at once, and reports its resident memory after the
+// first thousand and after the last, and the processor time that a request takes of it. The requests are polls of the state,
+// and one in a hundred reads a register or memory.
+func BenchmarkResident(b *testing.B) {
+	i := image(b, guest.Loop)
+	conn, pid := served(b, i, 1)
+	packets(b, conn, 1)
+	var requests []byte
+	const batch = 100
+	for k := range batch {
+		switch k {
+		case 33:
+			requests = append(requests, "$p0;15#|"...)
+		case 66:
+			requests = fmt.Appendf(requests, "$m0;1;%d;4#|", i.Addr("counter"))
+		default:
+			requests = append(requests, "$qstate0#|"...)
+		}
+	}
+	d := wire.NewDecoder(0)
+	buf := make([]byte, 64<<10)
+	run := func(n int) {
+		conn.SetDeadline(time.Now().Add(5 * time.Minute))
+		for range n / batch {
+			if _, err := io.Copy(conn, bytes.NewReader(requests)); err != nil {
+				b.Fatal(err)
+			}
+			for replies := 0; replies < batch; {
+				n, err := conn.Read(buf)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for p := buf[:n]; len(p) > 0; {
+					used, event := d.Next(p)
+					p = p[used:]
+					if event == wire.Packet {
+						replies++
+					}
+				}
+			}
+		}
+	}
+	run(1000)
+	before, cpu := resident(b, pid), processorTime(b, pid)
+	run(million)
+	after := resident(b, pid)
+	report(b, "serve", map[string][]float64{
+		"MB-at-first": {before}, "MB-after-a-million-requests": {after},
+		"cpu-ns/request": {float64(processorTime(b, pid)-cpu) / million},
+	})
+}
+
+// resident is a process's resident memory in megabytes, files included.
+func resident(b testing.TB, pid int) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kb, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")))
+			if err != nil {
+				b.Fatal(err)
+			}
+			return float64(kb) * 1024 / 1e6
+		}
+	}
+	b.Fatalf("no VmRSS in the status of %d", pid)
+	return 0
+}
+
+// clockTicks is USER_HZ, which is 100 on every Linux that Go runs on.
+const clockTicks = 100
+
+// processorTime is what a process has used so far.
+func processorTime(b testing.TB, pid int) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	var ticks time.Duration
+	for _, f := range fields[11:13] { // utime, stime
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * time.Second / clockTicks
+}
