@@ -63,6 +63,9 @@ func (c *gateCmd) Run(ctx context.Context, con *console) error {
 	if err := c.check(&cfg); err != nil {
 		return err
 	}
+	if err := canWrite(c.Out, c.Markdown, c.JUnit); err != nil {
+		return err
+	}
 	note := func(text string) { fmt.Fprintln(con.err, text) }
 	base := c.Base
 	if c.Against != "" {

@@ -143,6 +143,7 @@ func TestGateThatCannotRun(t *testing.T) {
 		{[]string{"--base", qemu, "--head", qemu, "--accept", "everything"}, `no kind of difference "everything"`},
 		{[]string{"--base", qemu, "--head", qemu, "--rounds", "0"}, "--rounds=0"},
 		{[]string{"--base", qemu, "--head", qemu, "--ratio", "1"}, "--ratio=1"},
+		{[]string{"--base", qemu, "--head", qemu, "--markdown", "/nonexistent/gate.md"}, "/nonexistent/gate.md"},
 		{[]string{"--base", qemu, "--head", qemu, "--save", "/dev/full", "--specs", gateSpecs}, "no space left on device"},
 	} {
 		got := mcdtest(t, noRaceExit, append([]string{"gate"}, c.args...)...)

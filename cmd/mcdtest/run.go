@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,8 @@ type runCmd struct {
 	machineFlags
 	Packets string `default:"folded" enum:"folded,all,none" help:"Which packets to show: folded (long runs of a request are cut short), all, none."`
 	JSON    bool   `name:"json" help:"Print one JSON object a run instead."`
+
+	WriteExpectations string `placeholder:"FILE" help:"Run the suite instead, and start a file of expectations with what fails: short for mcdtest suite --write-expectations."`
 }
 
 func (runCmd) Help() string {
@@ -39,6 +42,9 @@ Examples:
 }
 
 func (c *runCmd) Run(ctx context.Context, con *console) error {
+	if c.WriteExpectations != "" {
+		return c.suite(ctx, con)
+	}
 	list := []string{c.Arch}
 	if c.Arch == "all" {
 		if c.Guest != "" {
@@ -74,6 +80,21 @@ func (c *runCmd) Run(ctx context.Context, con *console) error {
 		printer.Table(runs, time.Since(began))
 	}
 	return verdict(runs)
+}
+
+// suite runs the suite on the same QEMU.
+func (c *runCmd) suite(ctx context.Context, con *console) error {
+	if c.Guest != "" || c.Variant != "" || c.Running || len(c.QEMUArg) > 0 {
+		return errors.New("--write-expectations runs the suite, whose specs choose program and options by themselves: drop --guest, --variant, --running and --qemu-arg")
+	}
+	s := suiteCmd{
+		specFlags: specFlags{Arch: c.Arch, Cores: []int{c.Cores}, Dialect: c.Dialect, Endpoint: c.Endpoint},
+		QEMU:      c.QEMU, Repeat: 1, WriteExpectations: c.WriteExpectations, JSON: c.JSON,
+	}
+	if s.Dialect == "auto" {
+		s.Dialect = "all"
+	}
+	return s.Run(ctx, con)
 }
 
 // verdict is the exit status of several runs: one that could not be played weighs most, since it says nothing.

@@ -124,6 +124,21 @@ func writable(dir string) error {
 	return os.Remove(file.Name())
 }
 
+// canWrite makes sure, before a long run, that its outcome can be written to files. It leaves empty ones.
+func canWrite(names ...string) error {
+	for _, name := range names {
+		if name == "" || name == "-" {
+			continue
+		}
+		file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o666)
+		if err != nil {
+			return fmt.Errorf("what comes out cannot be written there: %w", err)
+		}
+		file.Close()
+	}
+	return nil
+}
+
 func (f *specFlags) parallel() int {
 	if f.Parallel > 0 {
 		return f.Parallel
@@ -285,6 +300,14 @@ func (c *suiteCmd) Run(ctx context.Context, con *console) error {
 	}
 	if err := r.expectations(); err != nil {
 		return err
+	}
+	if err := canWrite(c.JUnit, c.WriteTimes); err != nil {
+		return err
+	}
+	if c.WriteExpectations != "" {
+		if err := expect.New(c.WriteExpectations); err != nil {
+			return err
+		}
 	}
 	err = r.run(ctx)
 	if c.WriteTimes != "" && err == nil {

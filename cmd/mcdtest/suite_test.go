@@ -194,6 +194,8 @@ func TestSuiteThatCannotRun(t *testing.T) {
 		{[]string{"--expectations", file}, "file:2: a file has no \"nonsense\""},
 		{[]string{"--out", filepath.Join(file, "out.jsonl"), "--specs", quickSpecs}, "write results to"},
 		{[]string{"--out", "/dev/full", "--specs", quickSpecs}, "no space left on device"},
+		{[]string{"--write-expectations", file}, "file exists; remove it"},
+		{[]string{"--junit", filepath.Join(file, "junit.xml")}, "what comes out cannot be written there"},
 		{[]string{"--artifacts", filepath.Join(file, "artifacts")}, "--artifacts: "},
 	} {
 		got := mcdtest(t, noRaceExit, append([]string{"suite"}, c.args...)...)
@@ -208,12 +210,34 @@ func TestSuiteWhoseReportCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	needQEMU(t, "arm")
 	out := filepath.Join(t.TempDir(), "result.jsonl")
-	got := mcdtest(t, noRaceExit, "suite", "--specs", quickSpecs, "--junit", "/nonexistent/junit.xml", "--out", out)
-	if got.status != statusCannotRun || !strings.Contains(got.errors, "write the JUnit report to /nonexistent/junit.xml") || !strings.Contains(got.out, "3 passed") {
+	got := mcdtest(t, noRaceExit, "suite", "--specs", quickSpecs, "--junit", "/dev/full", "--out", out)
+	if got.status != statusCannotRun || !strings.Contains(got.errors, "write the JUnit report to /dev/full: no space left on device") || !strings.Contains(got.out, "3 passed") {
 		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
 	}
 	if r := openResult(t, out); len(r.Specs) != 3 || r.Incomplete() != "" {
 		t.Errorf("%d specs, %q", len(r.Specs), r.Incomplete())
+	}
+}
+
+// mcdtest run is where a beginner looks for it.
+func TestRunWriteExpectations(t *testing.T) {
+	t.Parallel()
+	needQEMU(t, "arm")
+	file := filepath.Join(t.TempDir(), "known.yaml")
+	if got := mcdtest(t, noRaceExit, "run", "--write-expectations", file, "--running"); got.status != statusCannotRun || !strings.Contains(got.errors, "drop --guest") {
+		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
+	}
+	r := startSlow(t, "run", "--write-expectations", file, "--dialect", "packet")
+	waitFor(t, "a worker", func() (bool, string) {
+		list := strings.Join(marked(r.mark), "\n")
+		return strings.Contains(list, suites.WorkerCommand), list
+	})
+	r.Process.Signal(os.Interrupt)
+	if status := r.status(t); status != statusCannotRun {
+		t.Errorf("interrupted: exit status %d\n%s", status, r.stderr())
+	}
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), "expect: []") {
+		t.Errorf("%v\n%s", err, text)
 	}
 }
 

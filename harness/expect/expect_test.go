@@ -163,6 +163,9 @@ func TestWriteAndRead(t *testing.T) {
 		Build:   result.Build{Label: "my: build", Endpoint: "stub", Versions: map[string]string{"arm": "7.2.22"}},
 	}}
 	path := filepath.Join(t.TempDir(), "known.yaml")
+	if err := New(path); err != nil {
+		t.Fatal(err)
+	}
 	if err := Write(path, r); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +184,7 @@ func TestWriteAndRead(t *testing.T) {
 	if f.Endpoint != "stub" || f.Build != "my: build (arm 7.2.22, stub)" {
 		t.Errorf("build %q, endpoint %q", f.Build, f.Endpoint)
 	}
-	if err := Write(path, r); err == nil || !strings.Contains(err.Error(), "exists") {
+	if err := New(path); err == nil || !strings.Contains(err.Error(), "exists") {
 		t.Errorf("a file that is there is written over: %v", err)
 	}
 	empty := filepath.Join(t.TempDir(), "none.yaml")

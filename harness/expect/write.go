@@ -44,17 +44,21 @@ func From(r *result.Result) []byte {
 	return b.Bytes()
 }
 
-// Write writes From's text to a new file. A file that is there stays as it is: somebody may have put reasons into it.
-func Write(name string, r *result.Result) error {
+// New makes an empty file for Write. A file that is there stays as it is: somebody may have put reasons into it.
+func New(name string) error {
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
-	if err == nil {
-		_, err = file.Write(From(r))
-		err = errors.Join(err, file.Close())
-	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("write expectations: %s exists; remove it or choose another name", name)
 	case err != nil:
+		return fmt.Errorf("write expectations: %w", err)
+	}
+	return file.Close()
+}
+
+// Write puts From's text into a file that New made.
+func Write(name string, r *result.Result) error {
+	if err := os.WriteFile(name, From(r), 0o666); err != nil {
 		return fmt.Errorf("write expectations: %w", err)
 	}
 	return nil
