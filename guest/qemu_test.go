@@ -244,12 +244,19 @@ func (q *qemu) at(want uint64, label string) {
 	}
 }
 
-// pass runs the loop once, from the loop head to the loop head.
+// pass runs the loop once, from the loop head to the loop head, by way of a breakpoint at its last instruction.
 func (q *qemu) pass() {
 	q.t.Helper()
-	q.expect("T05", "s")
-	q.expect("T05", "c")
-	q.at(q.image.Addr("loop"), "loop")
+	loop, branch := q.image.Addr("loop"), q.image.Addr("branch")
+	for _, leg := range []struct {
+		from, to uint64
+		label    string
+	}{{loop, branch, "branch"}, {branch, loop, "loop"}} {
+		q.expect("OK", "z0,%x,1", leg.from)
+		q.expect("OK", "Z0,%x,1", leg.to)
+		q.expect("T05", "c")
+		q.at(leg.to, leg.label)
+	}
 }
 
 func TestSlotsGrow(t *testing.T) {
@@ -349,7 +356,10 @@ func TestStepsWalkTheLabels(t *testing.T) {
 	each(t, func(t *testing.T, i *Image) {
 		t.Parallel()
 		q := start(t, i, 1, "-S")
+		// QEMU 11.1 answers, once in some hundred starts of x86, the first step after the firmware with T05 and has
+		// executed nothing. A pass that takes no step leaves that behind.
 		q.toLoop()
+		q.pass()
 		before := q.registers()
 		for range 3 {
 			for _, label := range i.Labels() {
@@ -362,7 +372,7 @@ func TestStepsWalkTheLabels(t *testing.T) {
 		used := []string{i.ValueRegister().Name, i.PassesRegister().Name}
 		for name, value := range before {
 			if after[name] != value != slices.Contains(used, name) {
-				t.Errorf("%s was %#x and is %#x after three passes", name, value, after[name])
+				t.Errorf("%s was %#x and is %#x three passes later", name, value, after[name])
 			}
 		}
 		for _, r := range i.FreeRegisters() {
@@ -372,8 +382,8 @@ func TestStepsWalkTheLabels(t *testing.T) {
 		}
 		got := []uint64{after[i.ValueRegister().Name], after[i.PassesRegister().Name], after[i.SlotRegister().Name],
 			after[i.CoreRegister().Name], uint64(q.logical(i.Addr("counter")))}
-		if diff := cmp.Diff([]uint64{3, 3, i.Addr("counter"), 0, 3}, got); diff != "" {
-			t.Errorf("value, passes, slot, core, counter after three passes: - want, + got\n%s", diff)
+		if diff := cmp.Diff([]uint64{4, 4, i.Addr("counter"), 0, 4}, got); diff != "" {
+			t.Errorf("value, passes, slot, core, counter after four passes: - want, + got\n%s", diff)
 		}
 	})
 }
