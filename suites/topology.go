@@ -230,11 +230,13 @@ func walk(ctx context.Context, c *rawclient.Client, first, next string) []rawcli
 	return list
 }
 
-// lists are the names of the requests for the lists, and the keys of their elements.
-var packetLists = []struct {
+// packetList is a list: the requests for its first and its next element, and the keys of its elements.
+type packetList struct {
 	first, next string
 	keys        []string
-}{
+}
+
+var packetLists = []packetList{
 	{wire.QueryResetFirst, wire.QueryResetNext, []string{"id", "name"}},
 	{wire.QueryMemoryFirst, wire.QueryMemoryNext, []string{"bpm", "e", "i", "id", "max", "min", "name", "sao", "type"}},
 	{wire.QueryGroupFirst, wire.QueryGroupNext, []string{"id", "name"}},
