@@ -111,6 +111,17 @@ var _ = triggerSpec("every field comes back, at once and when it is asked for", 
 	}
 })
 
+var _ = triggerSpec("a complex trigger comes back with all 64 bits of its numbers", Spec{Fast: true, Labels: []string{"ours"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+	t := o.simple(jsonwire.TrigTypeIP, "start")
+	want := jsonwire.Trig{ComplexCore: &jsonwire.TrigComplexCore{
+		Type: t.Type, Action: t.Action, AddrStart: t.AddrStart, DataStart: 1<<63 + 1, DataRange: 1<<53 + 1,
+	}}
+	got, err := o.c.CreateTrig(ctx, o.uids[0], want)
+	Expect(o.c.Explain(ctx, err, o.uids[0])).NotTo(HaveOccurred())
+	Expect(got.Trig).To(Equal(want))
+	Expect(o.c.QryTrig(ctx, o.uids[0], got.TrigID)).To(Equal(want))
+})
+
 var _ = triggerSpec("ids count from 1", Spec{}, func(ctx context.Context, r *Rig, _ *objectSeat) {
 	o := r.objectSeat(ctx) // one whose core has had no trigger
 	for want := uint32(1); want <= 3; want++ {

@@ -30,6 +30,7 @@ type sharpnessCmd struct {
 	Parallel int      `short:"p" default:"0" placeholder:"N" help:"So many faults at the same time; one for each processor unless given."`
 	Write    string   `placeholder:"FILE" help:"Write the table of all faults here."`
 	Check    string   `placeholder:"FILE" help:"Make sure that such a table is right: it has every fault, and the specs that it names notice them."`
+	Verbose  bool     `short:"v" help:"Show how the spec put it, too."`
 	List     bool     `help:"Show the faults and run nothing."`
 }
 
@@ -83,6 +84,9 @@ func (c *sharpnessCmd) Run(ctx context.Context, con *console) error {
 			line += v.By
 		}
 		fmt.Fprintln(con.out, line)
+		if v.Noticed() && (c.Verbose || v.Elsewhere) {
+			fmt.Fprintln(con.out, "    "+con.style.Dim(v.Failure))
+		}
 		if doc != nil && v.Noticed() && !v.Holds {
 			stale++
 			fmt.Fprintf(con.out, "    %s says that it is noticed by %q, and it is not\n", c.Check, v.Documented)

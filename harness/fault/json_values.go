@@ -370,15 +370,7 @@ var (
 		return changed
 	})
 
-	txEchoDropped = returns([]string{jsonwire.ExecuteTxList}, func(_, result object) bool {
-		changed := false
-		for _, tx := range elements(in(result, "txlist"), "tx") {
-			tx["options"], tx["core-mode"], changed = 0, 0, true
-		}
-		return changed
-	})
-
-	// txStopsEarly carries out the first transaction of a list alone.
+	// txFirstOnly carries out the first transaction of a list alone.
 	txFirstOnly = objects(func() jsonHooks {
 		return jsonHooks{
 			request: func(_ *jsonLink, c *call) []byte {
