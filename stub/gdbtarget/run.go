@@ -23,6 +23,8 @@ const (
 	askAfter = 50 * time.Millisecond
 	// stepTimeout bounds a single step. A core that waits for an interrupt, or is powered off, does not step.
 	stepTimeout = 500 * time.Millisecond
+	// flushTimeout bounds the step of a core that runs, but perhaps sleeps.
+	flushTimeout = 20 * time.Millisecond
 	// lateReply is how long a stop reply may follow the QMP event of its stop; the stub writes it first.
 	lateReply = 2 * time.Millisecond
 )
@@ -136,7 +138,10 @@ func (t *Target) pause() error {
 		reply, err := t.gdb.WaitStop(askAfter)
 		if err == nil {
 			t.ownStops++
-			return t.absorb(reply, true)
+			if err := t.absorb(reply, true); err != nil {
+				return err
+			}
+			return t.flushWatchpoints()
 		}
 		if !errors.Is(err, rsp.ErrTimeout) {
 			return t.wireError(err)
@@ -163,6 +168,56 @@ func (t *Target) pause() error {
 			return fmt.Errorf("the VM does not stop: it still runs %v after an interrupt", stopTimeout)
 		}
 	}
+}
+
+// flushWatchpoints makes QEMU tell of watchpoints that were hit in the moment of a pause. It keeps such a hit for the
+// core and reports it later, for whatever access to a page with a watchpoint comes first, even if the watchpoint is gone
+// by then. A step of the core, which is meant to run anyway, brings it out.
+func (t *Target) flushWatchpoints() error {
+	watched := false
+	for tr := range t.inserted {
+		watched = watched || tr.Type != target.Exec
+	}
+	if !watched {
+		return nil
+	}
+	for i := range t.want {
+		if !t.want[i] {
+			continue
+		}
+		before, err := t.pc(i)
+		if err != nil {
+			return err
+		}
+		if t.inserted[target.Trigger{Type: target.Exec, Addr: before}] {
+			continue // a step would pass over the breakpoint
+		}
+		if at, ok := t.asleep[i]; ok && at == before {
+			continue
+		}
+		reply, err := t.stepOnce(i, flushTimeout)
+		if errors.Is(err, target.ErrUnreachable) {
+			t.asleep[i] = before
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		delete(t.asleep, i)
+		stop := parseStop(reply)
+		if !stop.kind.Valid() {
+			continue
+		}
+		after, err := t.pc(i)
+		if err != nil {
+			return err
+		}
+		stop.past = after != before
+		if err := t.hit(i, stop, target.CauseUnknown); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resume lets the VM run if a core is meant to.
@@ -194,7 +249,14 @@ func (t *Target) resume() error {
 
 // step executes one instruction of a core while the VM stands.
 func (t *Target) step(core int) error {
-	reply, err := t.stepOnce(core)
+	var before uint64
+	if t.idleSteps {
+		var err error
+		if before, err = t.pc(core); err != nil {
+			return err
+		}
+	}
+	reply, err := t.stepOnce(core, stepTimeout)
 	if err != nil {
 		return err
 	}
@@ -202,18 +264,32 @@ func (t *Target) step(core int) error {
 	if stop.kind.Valid() {
 		return t.hit(core, stop, target.CauseStep)
 	}
+	if t.idleSteps {
+		after, err := t.pc(core)
+		if err != nil {
+			return err
+		}
+		if after == before { // a jump to itself may be executed twice
+			if reply, err = t.stepOnce(core, stepTimeout); err != nil {
+				return err
+			}
+			if stop := parseStop(reply); stop.kind.Valid() {
+				return t.hit(core, stop, target.CauseStep)
+			}
+		}
+	}
 	t.stopped(core, target.CauseStep, target.Trigger{})
 	return nil
 }
 
 // stepOnce lets the gdbstub execute one instruction of one core and returns its stop reply.
-func (t *Target) stepOnce(core int) ([]byte, error) {
+func (t *Target) stepOnce(core int, limit time.Duration) ([]byte, error) {
 	t.ownResumes++
 	t.selected = -1
 	if err := t.gdb.Resume("vCont;s:" + t.threads[core]); err != nil {
 		return nil, t.wireError(err)
 	}
-	reply, err := t.gdb.WaitStop(stepTimeout)
+	reply, err := t.gdb.WaitStop(limit)
 	if err == nil {
 		t.ownStops++
 		return reply, nil
@@ -231,7 +307,7 @@ func (t *Target) stepOnce(core int) ([]byte, error) {
 	t.ownStops++
 	if !parseStop(reply).trap {
 		return nil, fmt.Errorf("%w: core %d executed nothing for %v; it is powered off or waits for an interrupt",
-			target.ErrUnreachable, core, stepTimeout)
+			target.ErrUnreachable, core, limit)
 	}
 	return reply, nil
 }
@@ -243,6 +319,7 @@ type stopReply struct {
 	thread string // "" if none is named
 	kind   target.TriggerType
 	addr   uint64 // of the watchpoint
+	past   bool   // the access of a watchpoint is done although this machine stops before it
 }
 
 // parseStop reads "T05thread:p01.01;watch:40210000;".
@@ -398,7 +475,7 @@ func (t *Target) hit(core int, stop stopReply, otherwise target.Cause) error {
 		cause := target.CauseBreakpoint
 		if tr.Type != target.Exec {
 			cause = target.CauseWatchpoint
-			if t.before {
+			if t.before && !stop.past {
 				// All of them, as the access may be watched by several.
 				if err := t.stepOver(core, func(i target.Trigger) bool { return i.Type != target.Exec }); err != nil {
 					return err
@@ -426,7 +503,7 @@ func (t *Target) hit(core int, stop stopReply, otherwise target.Cause) error {
 		return nil
 	}
 	// Another core's trigger: past it, with only that one out, so that the core's own are noticed.
-	if tr.Type == target.Exec || t.before {
+	if tr.Type == target.Exec || t.before && !stop.past {
 		reply, err := t.stepWithout(core, func(i target.Trigger) bool { return i == tr })
 		if err != nil {
 			return err
@@ -459,7 +536,7 @@ func (t *Target) stepWithout(core int, out func(target.Trigger) bool) ([]byte, e
 	if err := t.machineTriggers('z', list); err != nil {
 		return nil, err
 	}
-	reply, err := t.stepOnce(core)
+	reply, err := t.stepOnce(core, stepTimeout)
 	reply = slices.Clone(reply)
 	if backErr := t.machineTriggers('Z', list); err == nil {
 		err = backErr

@@ -62,8 +62,10 @@ type Target struct {
 	info    target.Info
 	threads []string // thread id of each core: "p1.1"
 	before  bool     // watchpoints stop before the access
-	cancel  context.CancelFunc
-	events  sync.WaitGroup
+	// idleSteps: QEMU 11.1 answers, once in some hundred starts of x86, a step with T05 that executed nothing.
+	idleSteps bool
+	cancel    context.CancelFunc
+	events    sync.WaitGroup
 
 	done    chan struct{}
 	endOnce sync.Once
@@ -82,6 +84,7 @@ type Target struct {
 	ownResumes, ownStops, ownResets int
 	books                           *target.Triggers
 	inserted                        map[target.Trigger]bool // what the gdbstub has
+	asleep                          map[int]uint64          // pc of a core that is meant to run and executed nothing when it was stepped
 	unexplained                     map[int]uint64          // pc of the last trap of a core that nothing explains
 	selected                        int                     // core of the last Hg, -1 unknown
 	views                           []addressSpaceView      // last `info mtree -f`
@@ -103,7 +106,7 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 	}
 	t := &Target{
 		gdb: rsp.New(cfg.GDB), mon: cfg.QMP, qt: cfg.QTest, log: log,
-		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), unexplained: make(map[int]uint64), selected: -1,
+		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), unexplained: make(map[int]uint64), asleep: make(map[int]uint64), selected: -1,
 	}
 	loopCtx, cancel := context.WithCancel(context.Background())
 	t.cancel = cancel
