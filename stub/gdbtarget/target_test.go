@@ -531,3 +531,44 @@ func (r *rig) named(t testing.TB, core int, name string) uint64 {
 	t.Fatalf("core %d has no %s", core, name)
 	return 0
 }
+
+// TestClusters is about a machine whose cores are of two kinds, which the gdbstub shows as two processes.
+func TestClusters(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "riscv64", variant: guest.SMP, cores: 5, args: []string{"-M", "sifive_u", "-m", "128M"}})
+	ctx := deadline(t)
+	info := r.Info()
+	if len(info.Cores) != 5 || info.Machine == "" {
+		t.Fatalf("%s has %d cores", info.Machine, len(info.Cores))
+	}
+	if info.Cores[0].Type == info.Cores[1].Type {
+		t.Errorf("the cores of both clusters are called %s", info.Cores[0].Type)
+	}
+	must(t, r.Go(ctx, target.AllCores))
+	word := func(core int) uint32 {
+		return r.hmpWord(t, r.guest.Addr("counter_phys")+uint64(core)*r.guest.Addr("slot_stride"))
+	}
+	for core := range 5 {
+		until(t, fmt.Sprintf("core %d counts", core), func() (bool, string) { n := word(core); return n != 0, fmt.Sprint(n) })
+	}
+	must(t, r.Stop(ctx, target.AllCores))
+	for core := range 5 {
+		if got := r.named(t, core, r.guest.CoreRegister().Name); got != uint64(core) {
+			t.Errorf("core %d says that it is core %d", core, got)
+		}
+	}
+	for _, core := range []int{0, 4} {
+		before := [2]uint32{word(0), word(4)}
+		tr := target.Trigger{Type: target.Exec, Addr: r.guest.Addr("store")}
+		must(t, r.InsertTrigger(ctx, core, tr))
+		must(t, r.Go(ctx, core))
+		if s := r.waitStopped(t, core); s.Trigger != tr {
+			t.Errorf("core %d stands with %+v", core, s)
+		}
+		must(t, r.Step(ctx, core))
+		must(t, r.RemoveTriggers(ctx, target.AllCores))
+		after := [2]uint32{word(0), word(4)}
+		if moved := core / 4; after[moved] == before[moved] || after[1-moved] != before[1-moved] {
+			t.Errorf("a go and a step of core %d: slots of cores 0 and 4 from %d to %d", core, before, after)
+		}
+	}
+}
