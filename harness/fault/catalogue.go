@@ -63,7 +63,7 @@ var Catalogue = []Fault{
 	{Name: "state-never-reported", Meaning: "the reason of a stop is never told", Subjects: []string{"run control", "breakpoints"}, WrapTarget: stateNeverReported},
 
 	// Breakpoints.
-	{Name: "breakpoint-left-behind", Meaning: "a removed breakpoint stays in the machine", Subjects: []string{"breakpoints"}, WrapTarget: breakpointLeftBehind},
+	{Name: "trigger-left-behind", Meaning: "a removed trigger stays in the machine", Subjects: []string{"breakpoints"}, WrapTarget: triggerLeftBehind},
 	{Name: "breakpoint-not-inserted", Meaning: "a breakpoint is taken and never stops", Subjects: []string{"breakpoints"}, WrapTarget: notInserted(isExec)},
 	{Name: "breakpoint-late", Meaning: "a breakpoint stops behind its instruction", Subjects: []string{"breakpoints"}, WrapTarget: breakpointLate},
 	{Name: "breakpoint-fires-once", Meaning: "a breakpoint is gone after its first hit", Subjects: []string{"breakpoints"}, WrapTarget: breakpointFiresOnce},

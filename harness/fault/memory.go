@@ -88,7 +88,9 @@ func memoryStaleWhileRunning(t target.Target) target.Target {
 }
 
 func memoryWriteIgnored(t target.Target) target.Target {
-	return &altered{Target: t, writeMemory: func(context.Context, int, target.Space, uint64, []byte) error { return nil }}
+	return &altered{Target: t, writeMemory: func(ctx context.Context, core int, space target.Space, addr uint64, p []byte) error {
+		return t.ReadMemory(ctx, core, space, addr, make([]byte, len(p))) // it is refused where it would be
+	}}
 }
 
 func memoryWriteSpills(t target.Target) target.Target {

@@ -57,7 +57,12 @@ func stepOfTwo(t target.Target) target.Target {
 }
 
 func stepOfZero(t target.Target) target.Target {
-	return &altered{Target: t, step: func(context.Context, int) error { return nil }}
+	return &altered{Target: t, step: func(ctx context.Context, core int) error {
+		if core != target.AllCores && t.State(core).Running {
+			return t.Step(ctx, core) // refused
+		}
+		return nil
+	}}
 }
 
 // stepRuns lets the core run instead.
@@ -187,12 +192,19 @@ func stateNeverReported(t target.Target) target.Target {
 }
 
 func resetDoesNothing(t target.Target) target.Target {
-	return &altered{Target: t, reset: func(context.Context, int, bool) error { return nil }}
+	return &altered{Target: t, reset: func(ctx context.Context, class int, halt bool) error {
+		for _, c := range t.Info().ResetClasses {
+			if c.ID == class {
+				return nil
+			}
+		}
+		return resetOf(t)(ctx, class, halt) // refused
+	}}
 }
 
 func resetStarts(t target.Target) target.Target {
 	return &altered{Target: t, reset: func(ctx context.Context, class int, halt bool) error {
-		if err := resetOf(t)(ctx, class, halt); err != nil {
+		if err := resetOf(t)(ctx, class, halt); err != nil || halt {
 			return err
 		}
 		return t.Go(ctx, target.AllCores)

@@ -17,27 +17,72 @@ import (
 // lateTimeout bounds what a fault does to the machine when a state is asked for, which has no context.
 const lateTimeout = 5 * time.Second
 
-func breakpointLeftBehind(t target.Target) target.Target {
+// insertions counts the triggers that a client has, where the machine's differ.
+type insertions struct {
+	mu    sync.Mutex
+	count map[insertion]int
+}
+
+type insertion struct {
+	core int
+	tr   target.Trigger
+}
+
+func (n *insertions) add(core int, tr target.Trigger) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.count == nil {
+		n.count = make(map[insertion]int)
+	}
+	n.count[insertion{core, tr}]++
+}
+
+// remove takes one back; it reports whether there was one.
+func (n *insertions) remove(core int, tr target.Trigger) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.count[insertion{core, tr}] == 0 {
+		return false
+	}
+	n.count[insertion{core, tr}]--
+	return true
+}
+
+func triggerLeftBehind(t target.Target) target.Target {
+	var have insertions
 	return &altered{
-		Target:         t,
-		removeTrigger:  func(context.Context, int, target.Trigger) error { return nil },
-		removeTriggers: func(context.Context, int) error { return nil },
+		Target: t,
+		insertTrigger: func(ctx context.Context, core int, tr target.Trigger) error {
+			err := t.InsertTrigger(ctx, core, tr)
+			if err == nil {
+				have.add(core, tr)
+			}
+			return err
+		},
+		removeTrigger: func(_ context.Context, core int, tr target.Trigger) error {
+			if !have.remove(core, tr) {
+				return target.Errorf(target.ErrNoTrigger, "remove %v of core %d", tr, core)
+			}
+			return nil
+		},
 	}
 }
 
 // notInserted says that a kind of triggers is there that is not.
 func notInserted(is func(target.TriggerType) bool) func(target.Target) target.Target {
 	return func(t target.Target) target.Target {
+		var have insertions
 		return &altered{
 			Target: t,
 			insertTrigger: func(ctx context.Context, core int, tr target.Trigger) error {
 				if is(tr.Type) {
+					have.add(core, tr)
 					return nil
 				}
 				return t.InsertTrigger(ctx, core, tr)
 			},
 			removeTrigger: func(ctx context.Context, core int, tr target.Trigger) error {
-				if is(tr.Type) {
+				if have.remove(core, tr) {
 					return nil
 				}
 				return t.RemoveTrigger(ctx, core, tr)
@@ -50,7 +95,7 @@ func isExec(k target.TriggerType) bool  { return k == target.Exec }
 func isWatch(k target.TriggerType) bool { return k != target.Exec && k.Valid() }
 
 // atHit does something to a core that has come to a trigger before anybody is told of it, and keeps the state as it was.
-func atHit(t target.Target, is func(target.State) bool, do func(ctx context.Context, core int, s target.State)) target.Target {
+func atHit(t target.Target, is func(target.State) bool, do func(ctx context.Context, core int, s target.State)) *altered {
 	var mu sync.Mutex
 	type told struct{ before, after target.State }
 	done := make(map[int]told)
@@ -123,12 +168,17 @@ func movePC(ctx context.Context, t target.Target, core, by int) {
 
 // breakpointFiresOnce removes a breakpoint that has been hit, and says nothing of it.
 func breakpointFiresOnce(t target.Target) target.Target {
-	a := atHit(t, atBreakpoint, func(ctx context.Context, core int, s target.State) { _ = t.RemoveTrigger(ctx, core, s.Trigger) }).(*altered)
-	a.removeTrigger = func(ctx context.Context, core int, tr target.Trigger) error {
-		if err := t.RemoveTrigger(ctx, core, tr); !errors.Is(err, target.ErrNoTrigger) {
-			return err
+	var gone insertions
+	a := atHit(t, atBreakpoint, func(ctx context.Context, core int, s target.State) {
+		if t.RemoveTrigger(ctx, core, s.Trigger) == nil {
+			gone.add(core, s.Trigger)
 		}
-		return nil
+	})
+	a.removeTrigger = func(ctx context.Context, core int, tr target.Trigger) error {
+		if gone.remove(core, tr) {
+			return nil
+		}
+		return t.RemoveTrigger(ctx, core, tr)
 	}
 	return a
 }
@@ -144,28 +194,22 @@ func absentRemovalSucceeds(t target.Target) target.Target {
 
 // duplicatesCountOnce takes a second insertion for the first.
 func duplicatesCountOnce(t target.Target) target.Target {
-	type key struct {
-		core int
-		tr   target.Trigger
-	}
-	var mu sync.Mutex
-	have := make(map[key]bool)
+	var have insertions
 	return &altered{
 		Target: t,
 		insertTrigger: func(ctx context.Context, core int, tr target.Trigger) error {
-			mu.Lock()
-			defer mu.Unlock()
-			if have[key{core, tr}] {
+			if have.remove(core, tr) {
+				have.add(core, tr)
 				return nil
 			}
 			err := t.InsertTrigger(ctx, core, tr)
-			have[key{core, tr}] = err == nil
+			if err == nil {
+				have.add(core, tr)
+			}
 			return err
 		},
 		removeTrigger: func(ctx context.Context, core int, tr target.Trigger) error {
-			mu.Lock()
-			defer mu.Unlock()
-			delete(have, key{core, tr})
+			have.remove(core, tr)
 			return t.RemoveTrigger(ctx, core, tr)
 		},
 	}
