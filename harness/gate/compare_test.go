@@ -53,6 +53,9 @@ func written(list []said, rnd *rand.Rand) string {
 	say := func(s said) {
 		entries = append(entries, transcript.Entry{Kind: transcript.Sent, Data: []byte(s.request), At: tick()})
 		for reply := s.reply; reply != ""; {
+			if rnd != nil && rnd.IntN(4) == 0 {
+				entries = append(entries, transcript.Entry{Kind: transcript.Comment, Text: "VM STOP", At: at})
+			}
 			n := len(reply)
 			if rnd != nil {
 				n = 1 + rnd.IntN(n)
@@ -65,9 +68,6 @@ func written(list []said, rnd *rand.Rand) string {
 		if rnd != nil && strings.HasPrefix(s.request, "$qstate") {
 			for range rnd.IntN(5) {
 				say(said{s.request, "+$state=running.event=0.type=0.address=0.stop_str=.info_str=cpu 0 running.#|"})
-				if rnd.IntN(2) == 0 {
-					entries = append(entries, transcript.Entry{Kind: transcript.Comment, Text: "VM STOP", At: at})
-				}
 			}
 		}
 		say(s)
@@ -234,6 +234,18 @@ func TestConnectionThatTheStubCloses(t *testing.T) {
 	closed := func(int) string { return written(session(), nil) + "9.000000 < EOF\n" }
 	got := short(compare(runs(t, 3, steady(session())), runs(t, 3, closed)))
 	want := []string{"framing changed; D; + -> + EOF"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("- want, + got:\n%s", diff)
+	}
+}
+
+// The same request at different stops is not polling: each of its replies counts.
+func TestRequestAtEachStop(t *testing.T) {
+	talk := func(first string) func(int) string {
+		return steady([]said{{"$p0;15#|", first}, {"$C0;0#|", "+"}, {"$p0;15#|", "+$0c002040#|"}})
+	}
+	got := short(compare(runs(t, 3, talk("+$00002040#|")), runs(t, 3, talk("+$04002040#|"))))
+	want := []string{"reply changed; p; 00002040 -> 04002040"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("- want, + got:\n%s", diff)
 	}

@@ -50,7 +50,10 @@ func newDigest(ev *result.Evidence) (*digest, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.machine(exchange.Pair(entries), len(entries) > 0 && strings.HasSuffix(entries[0].Text, "entries are left out)"))
+		d.partial = d.partial || len(entries) > 0 && strings.HasSuffix(entries[0].Text, "entries are left out)")
+		// A comment, such as a change of the run state, may come between a request and its reply, or behind it.
+		entries = slices.DeleteFunc(entries, func(e transcript.Entry) bool { return e.Kind == transcript.Comment })
+		d.machine(exchange.Pair(entries))
 	}
 	return d, nil
 }
@@ -62,8 +65,7 @@ type once struct {
 	superseded         bool
 }
 
-func (d *digest) machine(list []exchange.Exchange, partial bool) {
-	d.partial = d.partial || partial
+func (d *digest) machine(list []exchange.Exchange) {
 	var all []*once
 	polled := make(map[string]*once) // since the last request that may have changed something
 	for _, x := range list {
@@ -72,7 +74,7 @@ func (d *digest) machine(list []exchange.Exchange, partial bool) {
 			last := all[len(all)-1]
 			last.reply = append(slices.Clip(last.reply), endOfStream...)
 			continue
-		case x.Closed != "" || x.Comment != "":
+		case x.Closed != "":
 			continue
 		}
 		o := &once{name: x.Name, reply: x.Answer}

@@ -88,9 +88,6 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 		}
 		g.sides[s].saved = true
 		for _, spec := range source.Saved.Specs {
-			if spec.Round == 0 {
-				spec.Round = 1
-			}
 			if err := g.sides[s].add(spec); err != nil {
 				return nil, fmt.Errorf("%v: %w", Side(s), err)
 			}

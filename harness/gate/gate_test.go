@@ -56,6 +56,9 @@ func fakeMain(fd string, ids []string) int {
 			continue
 		}
 		s := passed(id, 0, written(session(), nil))
+		if behaviour == "alone" && !alone(os.Getenv("FAKE_LOCK")) {
+			s.Outcome, s.Failure = result.Failed, "another spec ran at the same time"
+		}
 		if strings.HasSuffix(id, "two") {
 			switch behaviour {
 			case "dies":
@@ -80,6 +83,19 @@ func fakeMain(fd string, ids []string) int {
 	}
 	w.End()
 	return 0
+}
+
+// alone reports whether nobody else is in it for two milliseconds.
+func alone(lock string) bool {
+	f, err := os.OpenFile(lock, os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return false
+	}
+	defer os.Remove(lock)
+	f.Close()
+	for began := time.Now(); time.Since(began) < 2*time.Millisecond; {
+	}
+	return true
 }
 
 func fakeSource(behaviour string, ids ...string) Source {
@@ -162,6 +178,32 @@ func TestSidesTakeTurns(t *testing.T) {
 		if n[Base] == 0 || n[Head] == 0 {
 			t.Errorf("%s: base was first %d times, head %d times: %q", id, n[Base], n[Head], l.lines)
 		}
+	}
+}
+
+// In a lane, one side runs at a time, so that they do not disturb each other.
+func TestSidesDoNotRunAtTheSameTime(t *testing.T) {
+	lock := "FAKE_LOCK=" + filepath.Join(t.TempDir(), "lock")
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, fmt.Sprintf("arm packet loop: %d", i))
+	}
+	source := fakeSource("alone", ids...)
+	source.Command.Env = append(source.Command.Env, lock)
+	c, _, err := runGate(t, source, source, func(cfg *Config) { cfg.Lanes, cfg.Confirm = 1, 0 })
+	if err != nil || c.Base.Failed+c.Head.Failed > 0 {
+		t.Errorf("%v, %d of base and %d of head ran beside others", err, c.Base.Failed, c.Head.Failed)
+	}
+}
+
+// What differs each time runs a few times more, and not as often as what fails now and then.
+func TestConfirmation(t *testing.T) {
+	_, l, err := runGate(t, fakeSource("", three...), fakeSource("no field", three...), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if more := len(l.lines) - 3*2*3; more != 4*2 {
+		t.Errorf("%d runs more, want 4 on both sides: %q", more, l.lines)
 	}
 }
 

@@ -104,7 +104,7 @@ func byRound(s *side, id string) map[int]map[string]float64 {
 			}
 			medians[name] = median(list)
 		}
-		rounds[max(one.round, 1)] = medians
+		rounds[one.round] = medians
 	}
 	return rounds
 }

@@ -95,8 +95,12 @@ func TestLatencyThatIsNoMatter(t *testing.T) {
 	if got := latencies(w.side(2, 1), w.side(2, 3), 1.5); len(got) > 0 {
 		t.Errorf("from 2 to 6 µs: %+v", got)
 	}
-	if got := latencies(w.side(50, 1), w.side(50, 1.3), 1.5); len(got) > 0 {
-		t.Errorf("by 1.3, of which 1.5 is to be noticed: %+v", got)
+	many := newTimed(1, 100, 3, 0.1, 0.02)
+	if got := latencies(many.side(50, 1), many.side(50, 1.3), 1.5); len(got) > 0 {
+		t.Errorf("by 1.3, where 1.5 is to be noticed: %+v", got)
+	}
+	if got := latencies(many.side(50, 1), many.side(50, 1.3), 1.1); len(got) != 1 {
+		t.Errorf("by 1.3, where 1.1 is to be noticed: %+v", got)
 	}
 	few := newTimed(1, 1, 3, 0.1, 0.05)
 	if got := latencies(few.side(50, 1), few.side(50, 3), 1.5); len(got) > 0 {

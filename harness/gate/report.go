@@ -51,6 +51,9 @@ func (f Finding) Change() (base, head string) {
 	case Slower, Faster:
 		return f.Base, fmt.Sprintf("%s, %.2f of base (within noise up to %.2f)", f.Head, f.Ratio, f.Noise)
 	}
+	if f.Request == "" && f.Example == "" {
+		return orDash(f.Base), orDash(f.Head)
+	}
 	return orDash(brief(f.Base)), orDash(brief(f.Head))
 }
 

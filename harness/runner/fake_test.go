@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -76,6 +77,9 @@ func fakeMain(fd string, ids []string) int {
 			select {}
 		case "hang":
 			select {}
+		case "while":
+			for began := time.Now(); time.Since(began) < 500*time.Millisecond; {
+			}
 		case "garbage":
 			w.conn.Write([]byte("this is no message\n"))
 			select {}

@@ -242,6 +242,21 @@ func TestItemThatHangs(t *testing.T) {
 	}
 }
 
+// The limit is for each spec, not for all that a worker runs.
+func TestLimitIsOfOneSpec(t *testing.T) {
+	ids := []string{"while 1", "while 2", "while 3", "while 4", "while 5"}
+	c := &collector{}
+	p := &Pool{Command: fakeCommand(ids...), Workers: 1, Items: items(ids...), Done: c.done, Warn: c.warned, Limits: Limits{Kill: 2 * time.Second}}
+	if err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for id, s := range c.specs {
+		if s.Outcome != result.Passed {
+			t.Errorf("%s %s: %s", id, s.Outcome, s.Failure)
+		}
+	}
+}
+
 // When the run is ended, it ends at once, and what ran is reported as interrupted.
 func TestInterruption(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
