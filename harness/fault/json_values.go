@@ -498,19 +498,21 @@ var (
 
 	// setStays answers the removal of a core's triggers and does not carry it out.
 	setStays = objects(func() jsonHooks {
+		changed := false // the request that is under way
 		return jsonHooks{
 			request: func(_ *jsonLink, c *call) []byte {
-				if c.name == jsonwire.RemoveTrigSet {
-					c.name = jsonwire.QryTrigSetState
-					return append(c.encode(), ' ')
+				if c.name != jsonwire.RemoveTrigSet {
+					return c.raw
 				}
-				return c.raw
+				c.name, changed = jsonwire.QryTrigSetState, true
+				return c.encode()
 			},
 			reply: func(_ *jsonLink, c *call, line []byte) []byte {
+				if !changed {
+					return line
+				}
+				changed = false
 				return editReturn(line, func(result object) bool {
-					if c == nil || c.name != jsonwire.QryTrigSetState {
-						return false
-					}
 					delete(result, "trig-state")
 					return true
 				})
