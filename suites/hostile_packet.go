@@ -381,7 +381,7 @@ func (s *packetSeat) judgeMeaning(r *wire.Request, by map[wire.Kind]uint64, digi
 		switch {
 		case typ < 1 || typ > 4:
 			return refused
-		case r.Name == wire.RemoveTrigger && (typ != uint64(debugger.Exec) || by[wire.Address] != s.Guest().Addr("untouched")):
+		case r.Name == wire.RemoveTrigger && (core != 0 || typ != uint64(debugger.Exec) || by[wire.Address] != s.Guest().Addr("untouched")):
 			return refused // there is one, see before
 		case by[wire.Address] == s.Guest().Addr("untouched"):
 			return verdict{fine, untold}
