@@ -3,7 +3,7 @@
 # What can be done here; the work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build lint unit suite fuzz guests vulncheck container-check clean-room clean
+.PHONY: help run test build lint unit suite sharpness fuzz bench soak guests vulncheck container-check clean-room clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,12 +26,21 @@ unit: ## the Go tests, with the race detector
 suite: ## the Ginkgo suite on every QEMU version
 	@scripts/test tools suite suite-smp suite-10.0 suite-7.2
 
+sharpness: ## put every fault into the stub and see which spec notices it; writes docs/sharpness.md
+	@scripts/sharpness
+
 guests: ## build the guest programs anew (needs lld and llvm)
 	@scripts/need guests
 	@scripts/build-guests
 
 fuzz: ## every fuzz target (FUZZTIME=10s each)
 	@FUZZTIME=$(or $(FUZZTIME),10s) scripts/test tools fuzz
+
+bench: ## measure the stub beside the alternatives; writes docs/benchmarks.md (COUNT=10 figures each)
+	@COUNT=$(or $(COUNT),10) scripts/bench
+
+soak: ## hostile clients and ends of QEMU until nothing can leak (SOAK=60s)
+	@SOAK=$(or $(SOAK),60s) scripts/soak
 
 vulncheck: ## known vulnerabilities in what the project calls (VULNDB=latest for the newest list)
 	@scripts/vulncheck
