@@ -39,6 +39,8 @@ type jsonHooks struct {
 	request func(l *jsonLink, c *call) []byte
 	// reply changes a line of the stub's; c is nil if it answers a mistake.
 	reply func(l *jsonLink, c *call, line []byte) []byte
+	// farewell gives what is sent before the client closes.
+	farewell func() []byte
 }
 
 // objects makes connections with hooks. make is called once for every connection.
@@ -160,7 +162,12 @@ func (l *jsonLink) rest() []byte {
 	return p
 }
 
-func (l *jsonLink) farewell() []byte { return nil }
+func (l *jsonLink) farewell() []byte {
+	if l.hooks.farewell == nil {
+		return nil
+	}
+	return l.hooks.farewell()
+}
 
 // object is a JSON object that has been read.
 type object = map[string]any
