@@ -11,6 +11,8 @@
 //   - While its last packet is unacknowledged, the stub swallows everything but '$', also the interrupt byte.
 //   - Packets may be pipelined; replies come in order.
 //   - A packet of PacketSize bytes or more is dropped without an answer.
+//   - The reply to a stop that somebody else has made comes at any time, also in front of the answer to a request. Of the
+//     requests that are made here only vAttach is answered by a stop reply.
 package rsp
 
 import (
@@ -21,6 +23,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -83,26 +86,20 @@ func (c *Client) Handshake() error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	for {
-		reply, err := c.Receive(Timeout)
-		if err != nil {
-			return fmt.Errorf("gdbstub handshake (qSupported): %w", err)
-		}
-		if len(reply) > 0 && (reply[0] == 'T' || reply[0] == 'S') {
-			c.sent++ // not the answer
-			continue
-		}
-		for _, f := range bytes.Split(reply, []byte(";")) {
-			if v, ok := bytes.CutPrefix(f, []byte("PacketSize=")); ok {
-				n, err := strconv.ParseUint(string(v), 16, 31)
-				if err != nil || n < 64 {
-					return fmt.Errorf("gdbstub handshake: it announces %q", f)
-				}
-				c.size = int(n)
-			}
-		}
-		return nil
+	reply, err := c.Receive(Timeout)
+	if err != nil {
+		return fmt.Errorf("gdbstub handshake (qSupported): %w", err)
 	}
+	for _, f := range bytes.Split(reply, []byte(";")) {
+		if v, ok := bytes.CutPrefix(f, []byte("PacketSize=")); ok {
+			n, err := strconv.ParseUint(string(v), 16, 31)
+			if err != nil || n < 64 {
+				return fmt.Errorf("gdbstub handshake: it announces %q", f)
+			}
+			c.size = int(n)
+		}
+	}
+	return nil
 }
 
 const hexDigits = "0123456789abcdef"
@@ -201,15 +198,42 @@ func (c *Client) Resume(payload string) error {
 	if err := c.conn.SetReadDeadline(time.Now().Add(Timeout)); err != nil {
 		return c.broken(err)
 	}
-	for len(c.in) == 0 {
+	for {
+		// A stop reply in front of the acknowledgement is that of an earlier stop.
+		switch n, whole := c.stale(); {
+		case len(c.in) > n && c.in[n] == '+':
+			c.in = c.in[n+1:]
+			return nil
+		case len(c.in) > n && whole:
+			return nil
+		case whole && n > 0:
+			if err := c.conn.SetReadDeadline(time.Now().Add(ackTimeout)); err != nil {
+				return c.broken(err)
+			}
+		}
 		if err := c.fill(); err != nil {
+			if len(c.in) > 0 && errors.Is(err, ErrTimeout) {
+				// The VM ran and has been stopped by the packet, which was lost: this is the reply to that stop.
+				return nil
+			}
 			return fmt.Errorf("waited for the gdbstub to take %s: %w", payload, err)
 		}
 	}
-	if c.in[0] == '+' {
-		c.in = c.in[1:]
+}
+
+// ackTimeout bounds the wait for an acknowledgement behind a stop reply.
+const ackTimeout = time.Second
+
+// stale is the length of the packet that the input begins with, and whether all of it is there.
+func (c *Client) stale() (n int, whole bool) {
+	if len(c.in) == 0 || c.in[0] != '$' {
+		return 0, true
 	}
-	return nil
+	end := bytes.IndexByte(c.in, '#')
+	if end < 0 || len(c.in) < end+3 {
+		return len(c.in), false
+	}
+	return end + 3, true
 }
 
 // Interrupt asks a running VM to stop; the stop reply follows.
@@ -223,7 +247,10 @@ func (c *Client) Interrupt() error {
 }
 
 // Receive reads the reply to the oldest unanswered packet. The slice is valid until the next call.
-func (c *Client) Receive(limit time.Duration) ([]byte, error) {
+func (c *Client) Receive(limit time.Duration) ([]byte, error) { return c.receive(limit, false) }
+
+// receive is Receive. stops says that the answer may be a stop reply.
+func (c *Client) receive(limit time.Duration, stops bool) ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -231,12 +258,12 @@ func (c *Client) Receive(limit time.Duration) ([]byte, error) {
 		return nil, c.broken(err)
 	}
 	for c.expired > 0 {
-		if err := c.next(); err != nil {
+		if err := c.answer(false); err != nil {
 			return nil, c.expire(err)
 		}
 		c.expired--
 	}
-	if err := c.next(); err != nil {
+	if err := c.answer(stops); err != nil {
 		return nil, c.expire(err)
 	}
 	if c.sent > 0 {
@@ -263,12 +290,25 @@ func (c *Client) drain() error {
 		return c.broken(err)
 	}
 	for c.expired > 0 {
-		if err := c.next(); err != nil {
+		if err := c.answer(false); err != nil {
 			return err
 		}
 		c.expired--
 	}
 	return nil
+}
+
+// answer reads the next packet that can be an answer: a stop reply tells of a stop that was learned of in another way,
+// before it came.
+func (c *Client) answer(stops bool) error {
+	for {
+		if err := c.next(); err != nil {
+			return err
+		}
+		if stops || len(c.packet) == 0 || (c.packet[0] != 'T' && c.packet[0] != 'S') {
+			return nil
+		}
+	}
 }
 
 // WaitStop reads a stop reply that a Resume has asked for. ErrTimeout means that the VM still runs as far as the stub
@@ -374,7 +414,7 @@ func (c *Client) Exchange(payload string) ([]byte, error) {
 	if err := c.Flush(); err != nil {
 		return nil, err
 	}
-	reply, err := c.Receive(Timeout)
+	reply, err := c.receive(Timeout, strings.HasPrefix(payload, "vAttach"))
 	if err != nil {
 		return nil, fmt.Errorf("gdbstub request %s: %w", payload, err)
 	}
