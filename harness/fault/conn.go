@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"bytes"
 	"net"
 	"sync"
 )
@@ -26,28 +27,49 @@ type conn struct {
 	// local takes answers to the client that do not come from the stub.
 	local *mailbox
 
-	mu    sync.Mutex
-	ready []byte // for the client to read
-	once  sync.Once
+	mu     sync.Mutex
+	ready  []byte // for the client to read
+	once   sync.Once
+	unsent *unsent // of the last Write, if it came to its deadline
 }
+
+// unsent is a write that the client will do again, as nothing of it was taken.
+type unsent struct{ p, out []byte }
 
 // mailbox is where a stream puts bytes for its client while up or down runs.
 type mailbox struct{ bytes []byte }
 
 func (m *mailbox) put(p []byte) { m.bytes = append(m.bytes, p...) }
 
-// Write hands the client's bytes to the stream. They are taken whole, also if sending what becomes of them fails.
+// Write hands the client's bytes to the stream. They are taken whole or, at a deadline, not at all: a client whose
+// deadline was that of an earlier request writes the same bytes again, and what has become of them goes on where it was.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
-	out := c.stream.up(p)
+	var out []byte
+	if u := c.unsent; u != nil {
+		out, c.unsent = u.out, nil
+		if !bytes.Equal(p, u.p) {
+			out = append(out, c.stream.up(p)...)
+		}
+	} else {
+		out = c.stream.up(p)
+	}
 	c.collect()
 	c.mu.Unlock()
-	if len(out) > 0 {
-		if _, err := c.Conn.Write(out); err != nil {
-			return len(p), err
-		}
+	if len(out) == 0 {
+		return len(p), nil
 	}
-	return len(p), nil
+	n, err := c.Conn.Write(out)
+	switch {
+	case err == nil:
+		return len(p), nil
+	case timedOut(err):
+		c.mu.Lock()
+		c.unsent = &unsent{bytes.Clone(p), bytes.Clone(out[n:])}
+		c.mu.Unlock()
+		return 0, err
+	}
+	return len(p), err
 }
 
 func (c *conn) collect() {
