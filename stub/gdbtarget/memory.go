@@ -70,6 +70,10 @@ func (t *Target) access(ctx context.Context, core int, space target.Space, addr 
 	if addr+uint64(len(p)-1) < addr {
 		return fmt.Errorf("%w: the range passes the end of the address space", target.ErrUnmapped)
 	}
+	// The gdbstub cuts a logical address to the width of the core, and so would reach something else.
+	if limit := t.lastAddress(core); !space.Physical && addr+uint64(len(p)-1) > limit {
+		return fmt.Errorf("%w: logical addresses of core %d end at %#x", target.ErrUnmapped, core, limit)
+	}
 	if err := t.lock(ctx); err != nil {
 		return err
 	}
@@ -83,7 +87,7 @@ func (t *Target) access(ctx context.Context, core int, space target.Space, addr 
 	if !t.vmRunning {
 		return t.accessLogical(ctx, core, addr, p, write)
 	}
-	if t.qt != nil {
+	if t.qt != nil || !write && len(p) <= monitorReadLimit {
 		return t.accessLive(ctx, core, addr, p, write)
 	}
 	return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })

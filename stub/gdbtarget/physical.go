@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"mcdtest/stub/rsp"
 	"mcdtest/stub/target"
@@ -150,9 +151,44 @@ func (t *Target) busRead(ctx context.Context, addr uint64, p []byte) error {
 	if t.qt != nil {
 		return t.qt.Read(ctx, addr, p)
 	}
+	if t.vmRunning && len(p) <= monitorReadLimit {
+		return t.monitorRead(ctx, addr, p)
+	}
 	return t.paused(func() error {
 		return t.physicalMode(func() error { return t.gdbRead(0, addr, p) })
 	})
+}
+
+// monitorReadLimit is the largest read that is made through the monitor while the VM runs and there is no qtest. A larger
+// one takes longer than a pause.
+const monitorReadLimit = 1024
+
+// monitorRead reads with HMP xp, which does not stop the VM. Its lines are an address, a colon and bytes; how many
+// digits the address has differs between versions.
+func (t *Target) monitorRead(ctx context.Context, addr uint64, p []byte) error {
+	text, err := t.hmp(ctx, -1, fmt.Sprintf("xp /%dxb %#x", len(p), addr))
+	if err != nil {
+		return err
+	}
+	n := 0
+	for line := range strings.Lines(text) {
+		_, values, ok := strings.Cut(line, ":")
+		if !ok {
+			continue
+		}
+		for _, v := range strings.Fields(values) {
+			b, err := strconv.ParseUint(v, 0, 8)
+			if err != nil || n == len(p) {
+				return fmt.Errorf("monitor command xp at %#x answers %.80q", addr, text)
+			}
+			p[n] = byte(b)
+			n++
+		}
+	}
+	if n != len(p) {
+		return fmt.Errorf("%w: monitor command xp at %#x answers %.80q", target.ErrUnmapped, addr, text)
+	}
+	return nil
 }
 
 func (t *Target) busWrite(ctx context.Context, addr uint64, p []byte) error {

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"mcdtest/stub/rsp"
 	"mcdtest/stub/target"
@@ -173,6 +174,16 @@ func (t *Target) pc(core int) (uint64, error) {
 		}
 	}
 	return 0, fmt.Errorf("%w: none of core %d is called %v", target.ErrNoRegister, core, pcNames)
+}
+
+// lastAddress is the end of a core's logical addresses, which are as wide as its program counter.
+func (t *Target) lastAddress(core int) uint64 {
+	for _, reg := range t.info.Cores[core].Registers {
+		if slices.Contains(pcNames, reg.Name) && reg.Bits < 64 {
+			return 1<<reg.Bits - 1
+		}
+	}
+	return 1<<64 - 1
 }
 
 // namedRegister reads a register of at most 64 bits by its name, if the core has it.

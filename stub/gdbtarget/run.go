@@ -61,19 +61,28 @@ func (t *Target) Stop(ctx context.Context, core int) error {
 func (t *Target) Step(ctx context.Context, core int) error {
 	return t.control(ctx, "step", core, func() error {
 		stepped := false
+		var asleep error
 		for i := range t.want {
 			if (core != target.AllCores && i != core) || t.want[i] {
 				continue
 			}
-			if err := t.step(i); err != nil {
+			err := t.step(i, core == target.AllCores)
+			if core == target.AllCores && errors.Is(err, target.ErrUnreachable) {
+				asleep = err // powered off, or waiting: the others step all the same
+				continue
+			}
+			if err != nil {
 				return err
 			}
 			stepped = true
 		}
-		if !stepped {
-			return target.ErrRunning
+		switch {
+		case stepped:
+			return nil
+		case asleep != nil:
+			return asleep
 		}
-		return nil
+		return target.ErrRunning
 	})
 }
 
@@ -248,15 +257,23 @@ func (t *Target) resume() error {
 }
 
 // step executes one instruction of a core while the VM stands.
-func (t *Target) step(core int) error {
+// Among others, a core that executed nothing when it was last stepped, and has not moved since, is not waited for long.
+func (t *Target) step(core int, among bool) error {
 	var before uint64
-	if t.idleSteps {
+	if t.idleSteps || among {
 		var err error
 		if before, err = t.pc(core); err != nil {
 			return err
 		}
 	}
-	reply, err := t.stepOnce(core, stepTimeout)
+	limit := stepTimeout
+	if at, ok := t.asleep[core]; among && ok && at == before {
+		limit = flushTimeout
+	}
+	reply, err := t.stepOnce(core, limit)
+	if among && errors.Is(err, target.ErrUnreachable) {
+		t.asleep[core] = before
+	}
 	if err != nil {
 		return err
 	}

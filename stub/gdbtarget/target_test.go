@@ -572,3 +572,80 @@ func TestClusters(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressesEnd holds that a 32-bit core has no address beyond 4 GiB, although the gdbstub would cut it to one.
+func TestAddressesEnd(t *testing.T) {
+	for _, arch := range []string{"arm", "riscv32", "i386"} {
+		t.Run(arch, func(t *testing.T) {
+			r := startQEMU(t, rigConfig{arch: arch})
+			ctx := deadline(t)
+			r.atLoop(t)
+			before := r.counter(t)
+			beyond := r.guest.Addr("counter") + 1<<32
+			for _, running := range []bool{false, true} {
+				if running {
+					must(t, r.Go(ctx, 0))
+				}
+				if err := r.WriteMemory(ctx, 0, logical, beyond, []byte{1, 2, 3, 4}); !errors.Is(err, target.ErrUnmapped) {
+					t.Errorf("running=%v: write at %#x: %v", running, beyond, err)
+				}
+				if err := r.ReadMemory(ctx, 0, logical, 1<<32-2, make([]byte, 4)); !errors.Is(err, target.ErrUnmapped) {
+					t.Errorf("running=%v: read across the end: %v", running, err)
+				}
+				if err := r.InsertTrigger(ctx, 0, target.Trigger{Type: target.Exec, Addr: beyond}); !errors.Is(err, target.ErrBadTrigger) {
+					t.Errorf("running=%v: trigger at %#x: %v", running, beyond, err)
+				}
+				if !running && r.counter(t) != before {
+					t.Error("something was written")
+				}
+			}
+		})
+	}
+}
+
+// TestLiveReadWithoutQTest holds that the monitor reads a running machine without stopping it.
+func TestLiveReadWithoutQTest(t *testing.T) {
+	eachArch(t, rigConfig{noQTest: true}, func(t *testing.T, r *rig) {
+		ctx := deadline(t)
+		r.atLoop(t)
+		must(t, r.Go(ctx, 0))
+		r.counter(t)
+		r.runState(t)
+		events, err := r.qmp.Events(ctx)
+		must(t, err)
+		first := r.counter(t)
+		until(t, "the counter grows", func() (bool, string) { n := r.counter(t); return n != first, fmt.Sprint(n) })
+		var p [16]byte
+		must(t, r.ReadMemory(ctx, 0, physical, r.guest.Addr("loop_phys"), p[:]))
+		if want, err := r.guest.Data(r.guest.Addr("loop"), len(p)); err != nil || !bytes.Equal(p[:], want) {
+			t.Errorf("code at the loop reads %x, it is %x (%v)", p, want, err)
+		}
+		if err := r.ReadMemory(ctx, 0, physical, r.guest.Addr("unmapped_phys"), p[:]); !errors.Is(err, target.ErrUnmapped) {
+			t.Errorf("unmapped: %v", err)
+		}
+		if got := r.runState(t); got != "running" { // also a round trip behind any event
+			t.Errorf("QMP says %s", got)
+		}
+		select {
+		case ev := <-events:
+			t.Errorf("the machine was disturbed: %s", ev.Event)
+		default:
+		}
+	})
+}
+
+// TestGlobalStepPassesSleepers holds that a core that is powered off does not keep the others from a global step.
+func TestGlobalStepPassesSleepers(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm", cores: 2}) // the loop program leaves core 1 off
+	ctx := deadline(t)
+	r.atLoop(t)
+	for _, label := range r.guest.Labels()[1:] {
+		must(t, r.Step(ctx, target.AllCores))
+		if pc := r.pc(t, 0); pc != r.guest.Addr(label) {
+			t.Fatalf("pc is %#x, %s is %#x", pc, label, r.guest.Addr(label))
+		}
+	}
+	if err := r.Step(ctx, 1); !errors.Is(err, target.ErrUnreachable) {
+		t.Errorf("a step of the core that is off: %v", err)
+	}
+}

@@ -17,6 +17,9 @@ func (t *Target) InsertTrigger(ctx context.Context, core int, tr target.Trigger)
 		if err := t.books.Check(core, tr); err != nil {
 			return err
 		}
+		if limit := t.lastAddress(core); tr.Addr > limit {
+			return fmt.Errorf("%w: addresses of core %d end at %#x", target.ErrBadTrigger, core, limit)
+		}
 		if !t.inserted[tr] {
 			if err := t.paused(func() error { return t.machineTriggers('Z', []target.Trigger{tr}) }); err != nil {
 				return err

@@ -34,9 +34,11 @@ func Endpoint(text string) int {
 		fmt.Fprintf(os.Stderr, "mcdtest %s: this command is started by mcdtest itself: %v\n", EndpointCommand, err)
 		return 2
 	}
-	if s.Unlink != "" {
-		defer os.Remove(s.Unlink)
-	}
+	defer func() {
+		if s.Unlink != "" {
+			os.Remove(s.Unlink)
+		}
+	}()
 	if err := s.serve(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: -mcd %s: %v\n", s.Program, s.Device, err)
 		return 1
@@ -120,7 +122,15 @@ func (s *settings) serve(ctx context.Context) error {
 		}
 	}
 	defer target.Close()
-	server := stub.NewServer(target, stub.Options{Dialect: s.dialect(), AllowKill: true, Log: log})
+	server := stub.NewServer(leaving{target, func() {
+		if listener != nil {
+			listener.Close()
+		}
+		if s.Unlink != "" {
+			os.Remove(s.Unlink)
+			s.Unlink = ""
+		}
+	}}, stub.Options{Dialect: s.dialect(), AllowKill: true, Log: log})
 	defer server.Close()
 	// What a client is dropped for is its own affair; the machine runs on, and the next one is welcome.
 	if client != nil {
@@ -138,6 +148,17 @@ func (s *settings) serve(ctx context.Context) error {
 	default:
 		return err
 	}
+}
+
+// leaving frees the address before a client ends QEMU, so that the next QEMU can have it.
+type leaving struct {
+	*gdbtarget.Target
+	free func()
+}
+
+func (l leaving) Kill(ctx context.Context) error {
+	l.free()
+	return l.Target.Kill(ctx)
 }
 
 func (s *settings) dialect() stub.Dialect {

@@ -14,15 +14,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"mcdtest/cmd/mcdtest/internal/chardev"
 	"mcdtest/stub/wire"
 )
 
@@ -148,7 +152,7 @@ func startEndpoint(ctx context.Context, name string, c *CommandLine) ([]string, 
 	default:
 		return nil, fmt.Errorf("%s=%s: the dialects are packet, json and auto", EnvDialect, s.Dialect)
 	}
-	listener, conn, err := d.Open(ctx)
+	listener, conn, err := openDevice(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -225,6 +229,13 @@ func startEndpoint(ctx context.Context, name string, c *CommandLine) ([]string, 
 		// What a terminal sends to QEMU is not meant for the endpoint, which ends when QEMU does.
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
+	if s.Unlink == "" {
+		// Whoever waits for QEMU's end and starts the next one must find the port free, so the kernel ends the endpoint
+		// with QEMU. It goes by the thread that forks, which is the one that becomes QEMU. With a socket file the
+		// endpoint ends by itself, a little later, to remove it.
+		runtime.LockOSThread()
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the MCD endpoint: %w", err)
 	}
@@ -235,6 +246,27 @@ func startEndpoint(ctx context.Context, name string, c *CommandLine) ([]string, 
 		}
 	}
 	return args, nil
+}
+
+// predecessorTime is how long the endpoint of a QEMU that has just ended may take to free its address.
+const predecessorTime = time.Second
+
+// openDevice opens the device. An address in use may be that of a QEMU that has ended a moment before.
+func openDevice(ctx context.Context, d chardev.Device) (net.Listener, net.Conn, error) {
+	limit := time.After(predecessorTime)
+	for {
+		listener, conn, err := d.Open(ctx)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return listener, conn, err
+		}
+		select {
+		case <-limit:
+			return nil, nil, err
+		case <-ctx.Done():
+			return nil, nil, err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // closedOnExec keeps the descriptors that this process inherited from the endpoint as well, and returns all that QEMU is
