@@ -158,6 +158,7 @@ var _ = memorySpec("memory is live while the core runs, and reading it does not 
 		r.ToLoop(ctx, d)
 		Expect(d.Go(ctx, 0)).To(Succeed())
 		r.ExpectGrowth(ctx, 0)
+		r.ExpectRunState(ctx, "running") // behind it, the event of the go has come
 		events, err := r.QMP().Events(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		for _, s := range bothSpaces(ctx, d) {
@@ -168,8 +169,6 @@ var _ = memorySpec("memory is live while the core runs, and reading it does not 
 			}
 			first := read()
 			Eventually(read).WithContext(ctx).WithTimeout(growTimeout).ShouldNot(Equal(first), "the counter as MCD reads it in %s", s.Name)
-			Expect(d.WriteMemory(ctx, 0, s.ID, s.addr(r, "scratch"), []byte(s.Name))).To(Succeed())
-			Expect(r.Observe(ctx, s.phys(r, s.addr(r, "scratch")), len(s.Name))).To(Equal([]byte(s.Name)))
 		}
 		r.ExpectRunState(ctx, "running")
 		// A round trip on the same monitor: events of a stop would have come before its answer.
@@ -178,6 +177,13 @@ var _ = memorySpec("memory is live while the core runs, and reading it does not 
 			ginkgo.Fail(fmt.Sprintf("the machine was disturbed: QMP reported %s", ev.Event))
 		default:
 		}
+		// A write takes at once, too; it may hold the machine for a moment.
+		for _, s := range bothSpaces(ctx, d) {
+			Expect(d.WriteMemory(ctx, 0, s.ID, s.addr(r, "scratch"), []byte(s.Name))).To(Succeed())
+			Expect(r.Observe(ctx, s.phys(r, s.addr(r, "scratch")), len(s.Name))).To(Equal([]byte(s.Name)))
+		}
+		r.ExpectGrowth(ctx, 0)
+		r.ExpectRunState(ctx, "running")
 	})
 
 var _ = memorySpec("code that is patched is what the core executes", Spec{Fast: true, Labels: []string{"observer"}},

@@ -179,7 +179,7 @@ var _ = runSpec("QMP cont is seen, and a stop of ours works after it", Spec{Fast
 			_, err := debugger.WaitFor(ctx, d, 0, "running", func(s debugger.State) bool { return s.Status == debugger.Running })
 			Expect(err).NotTo(HaveOccurred())
 			r.ExpectGrowth(ctx, 0)
-			Expect(d.Stop(ctx, 0)).To(Succeed())
+			Expect(d.Stop(ctx, debugger.AllCores)).To(Succeed()) // QMP has let all of them run
 			_, err = d.WaitStopped(ctx, 0)
 			Expect(err).NotTo(HaveOccurred())
 			r.ExpectRunState(ctx, stopped...)

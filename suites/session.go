@@ -51,8 +51,11 @@ var _ = sessionSpec("a disconnect without D leaves the machine and its triggers 
 		Expect(err).NotTo(HaveOccurred())
 		Expect(s.Name).To(Equal("debug"))
 		Expect(c.Go(ctx, false, 0)).To(Succeed())
+		d = r.reopen(ctx)
+		_, err = d.WaitStopped(ctx, 0)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(debugger.PC(ctx, d, 0)).To(Equal(r.Guest().Addr("store")))
 		r.ExpectRunState(ctx, "debug")
-		Expect(debugger.PC(ctx, r.reopen(ctx), 0)).To(Equal(r.Guest().Addr("store")))
 	})
 
 var _ = sessionSpec("a client that vanishes while the core runs leaves it running", Spec{Dialects: packetOnly, Labels: []string{"observer"}},

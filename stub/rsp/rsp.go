@@ -24,6 +24,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -392,8 +393,36 @@ func (c *Client) fill() error {
 	}
 	n := copy(c.buf, c.in)
 	m, err := c.conn.Read(c.buf[n:])
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// A read whose deadline is over does not even look, and this goroutine may have waited for a processor meanwhile.
+		// What is there has come in time.
+		if late := c.readNow(c.buf[n:]); late > 0 {
+			m, err = late, nil
+		}
+	}
 	c.in = c.buf[:n+m]
 	return c.readError(m, err)
+}
+
+// readNow reads what is there without waiting, and returns 0 if that is nothing or if the connection cannot tell.
+func (c *Client) readNow(p []byte) (n int) {
+	sc, ok := c.conn.(syscall.Conn)
+	if !ok || c.conn.SetReadDeadline(time.Time{}) != nil {
+		return 0
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Read(func(fd uintptr) bool {
+		n, _ = syscall.Read(int(fd), p) // the descriptor does not block
+		return true
+	})
+	// The rest of a packet is under way; its wait is bounded again.
+	if c.conn.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return 0
+	}
+	return max(n, 0)
 }
 
 func (c *Client) readError(n int, err error) error {
