@@ -35,6 +35,16 @@ func Find(arch string) (string, error) {
 	return path, nil
 }
 
+// ErrNoTarget is what the error is for an architecture that a build in the named place does not have: what would be
+// tested with it is not applicable.
+var ErrNoTarget = errors.New("this build has no such target")
+
+// noTarget is an ErrNoTarget that says what there is instead.
+type noTarget struct{ text string }
+
+func (e *noTarget) Error() string        { return e.text }
+func (e *noTarget) Is(target error) bool { return target == ErrNoTarget }
+
 // FindIn is Find in a place that the user named: a binary, or a folder of binaries.
 func FindIn(named, arch string) (string, error) {
 	fi, err := os.Stat(named)
@@ -43,7 +53,7 @@ func FindIn(named, arch string) (string, error) {
 	}
 	if !fi.IsDir() {
 		if is := archOfName(named); arch != "" && is != "" && is != arch {
-			return "", fmt.Errorf("find a QEMU for %s: %s is for %s; name a binary for %s, or a folder that holds several", arch, named, is, arch)
+			return "", &noTarget{fmt.Sprintf("find a QEMU for %s: %s is for %s; name a binary for %s, or a folder that holds several", arch, named, is, arch)}
 		}
 		return named, nil
 	}
@@ -52,7 +62,11 @@ func FindIn(named, arch string) (string, error) {
 	}
 	path := filepath.Join(named, "qemu-system-"+arch)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("find a QEMU for %s: there is no qemu-system-%s in the folder %s, which has %s", arch, arch, named, binariesIn(named))
+		text := fmt.Sprintf("find a QEMU for %s: there is no qemu-system-%s in the folder %s, which has %s", arch, arch, named, binariesIn(named))
+		if has, _ := filepath.Glob(filepath.Join(named, "qemu-system-*")); len(has) > 0 {
+			return "", &noTarget{text}
+		}
+		return "", errors.New(text)
 	}
 	return path, nil
 }

@@ -103,7 +103,7 @@ func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
 	ginkgo.GinkgoHelper()
 	build, err := r.Settings.FindBuild(r.Arch)
 	if err != nil {
-		if os.Getenv(harness.QEMUVariable) != "" && errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, harness.ErrNoTarget) {
 			ginkgo.Skip(fmt.Sprintf("not applicable: %v", err))
 		}
 		Expect(err).NotTo(HaveOccurred())

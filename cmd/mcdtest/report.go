@@ -27,7 +27,8 @@ func (reportCmd) Help() string {
 	return `Makes one HTML page of a run or of a gate: the outcome first, then each failure with what was expected, what was seen, the packets
 drawn beside the state of the machine, and a command that shows it alone. The page needs no network and no other file.
 
-Several files are the shards of one run; they are joined, and the joined result equals that of a run in one piece.
+Several files are the shards of one run; they are joined, and the joined result equals that of a run in one piece. With --merge the exit
+status is 2 if a part is missing or unfinished.
 
 Examples:
   mcdtest report result.jsonl
@@ -65,7 +66,16 @@ func (c *reportCmd) Run(_ context.Context, con *console) error {
 			return err
 		}
 	}
-	return c.write(con, func(w io.Writer) error { return report.Run(w, whole) })
+	if err := c.write(con, func(w io.Writer) error { return report.Run(w, whole) }); err != nil {
+		return err
+	}
+	if why := whole.Incomplete(); why != "" {
+		fmt.Fprintf(con.err, "the run is incomplete: %s\n", why)
+		if c.Merge != "" {
+			return failed(statusCannotRun) // a job that joins shards must not stay green
+		}
+	}
+	return nil
 }
 
 // openComparison reads what gate --out has written; nil if the file is something else.
