@@ -71,10 +71,13 @@ func (c *sharpnessCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	unnoticed, stale := 0, 0
+	unnoticed, stale, unknown := 0, 0, 0
 	run.Done = func(v sharpness.Verdict) {
 		line := fmt.Sprintf("%s  %s  %5.1f s  ", term.Pad(v.Fault.Name, width), term.Pad(v.Dialect, widest), v.Took.Seconds())
 		switch {
+		case v.Err != nil:
+			unknown++
+			line += con.style.Bad("could not be found out") + ": " + v.Err.Error()
 		case !v.Noticed():
 			unnoticed++
 			line += con.style.Bad("NOT NOTICED") + ": " + v.Fault.Meaning
@@ -84,10 +87,10 @@ func (c *sharpnessCmd) Run(ctx context.Context, con *console) error {
 			line += v.By
 		}
 		fmt.Fprintln(con.out, line)
-		if v.Noticed() && (c.Verbose || v.Elsewhere) {
+		if v.Noticed() && v.Err == nil && (c.Verbose || v.Elsewhere) {
 			fmt.Fprintln(con.out, "    "+con.style.Dim(v.Failure))
 		}
-		if doc != nil && v.Noticed() && !v.Holds {
+		if doc != nil && v.Err == nil && v.Noticed() && !v.Holds {
 			stale++
 			fmt.Fprintf(con.out, "    %s says that it is noticed by %q, and it is not\n", c.Check, v.Documented)
 		}
@@ -106,8 +109,8 @@ func (c *sharpnessCmd) Run(ctx context.Context, con *console) error {
 		fmt.Fprintln(con.out, summary.Failure(s, con.style))
 	}
 	fmt.Fprintf(con.out, "\n%d of %d noticed in %.0f s; without a fault %d of the specs passed and %d failed in %.0f s\n",
-		len(trials)-unnoticed, len(trials), took.Seconds(), passed, len(failures), time.Since(began).Seconds()-took.Seconds())
-	if c.Write != "" && unnoticed == 0 && len(failures) == 0 {
+		len(trials)-unnoticed-unknown, len(trials), took.Seconds(), passed, len(failures), time.Since(began).Seconds()-took.Seconds())
+	if c.Write != "" && unnoticed == 0 && unknown == 0 && len(failures) == 0 {
 		if err := os.WriteFile(c.Write, []byte(sharpness.NewDocument(verdicts).Format()), 0o666); err != nil {
 			return err
 		}
@@ -120,6 +123,9 @@ func (c *sharpnessCmd) Run(ctx context.Context, con *console) error {
 	}
 	if stale > 0 {
 		fmt.Fprintf(con.out, "%s is out of date: write it anew with mcdtest sharpness --write %s\n", c.Check, c.Check)
+	}
+	if unknown > 0 {
+		return failed(statusCannotRun)
 	}
 	if unnoticed > 0 || stale > 0 || len(failures) > 0 {
 		return failed(statusFailed)

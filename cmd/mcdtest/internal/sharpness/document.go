@@ -39,14 +39,16 @@ func NewDocument(verdicts []Verdict) Document {
 
 const head = `# Sharpness of the suite
 
-Written by ` + "`mcdtest sharpness --write docs/sharpness.md`" + `; do not edit.
+Written by ` + "`make sharpness`" + `; do not edit.
 
 A suite that passes on a stub proves something only if it fails on a bad one. Package ` + "`harness/fault`" + ` has a catalogue of bad
 ones: deliberate defects that sit inside the stub's Target or on the connection to it. For each of them, in each dialect that
-it shows in, this table names the spec that notices it: the first that fails when the specs run in the order of the
-registry, those first where the defect ought to be noticed. ` + "`make sharpness`" + ` puts every fault in place, prints which spec notices it
-first, fails if one goes unnoticed or if a spec that is named here does not notice its fault, and makes sure that the specs
-that it ran pass without a fault. To look at one: ` + "`mcdtest sharpness --fault NAME`" + `.
+it shows in, this table names the spec that notices it: the first that fails when the specs run in their order, those first
+where the defect ought to be noticed.
+
+` + "`make sharpness`" + ` puts every fault in place, prints which spec notices it first, fails if one goes unnoticed or if a spec that it
+ran fails without a fault, and writes this table. ` + "`make test`" + ` does the same and makes sure that the specs named here notice their
+faults. To look at one: ` + "`bin/mcdtest sharpness --fault NAME -v`" + `.
 `
 
 // Format is the text of the document.

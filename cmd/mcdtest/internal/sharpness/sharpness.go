@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package sharpness finds out whether the suite notices the faults of the catalogue. A Trial is a fault in a dialect: the
-// specs run in the order of the registry with the fault in place, those first where it ought to be noticed, until one
-// fails. It starts workers of the suite and touches nothing else.
+// specs run in their order with the fault in place, those first where it ought to be noticed, until one fails. It starts
+// workers of the suite, reads and makes the table of docs/sharpness.md, and touches nothing else.
 package sharpness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -66,6 +65,8 @@ type Verdict struct {
 	Documented string
 	Holds      bool
 	Took       time.Duration
+	// Err is why it could not be found out.
+	Err error
 
 	ran []string // IDs of the specs that ran
 }
@@ -87,12 +88,9 @@ type Runner struct {
 	Done func(Verdict)
 }
 
-// Run runs trials. Only a trial that cannot be carried out is an error.
+// Run runs trials, the others too if one cannot be carried out. It returns an error if ctx ends before all are done.
 func (r *Runner) Run(ctx context.Context, trials []Trial) ([]Verdict, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	var mu sync.Mutex
-	var errs []error
 	verdicts := make([]Verdict, len(trials))
 	ended := make([]bool, len(trials))
 	begun, told := 0, 0
@@ -107,12 +105,9 @@ func (r *Runner) Run(ctx context.Context, trials []Trial) ([]Verdict, error) {
 				if i >= len(trials) || ctx.Err() != nil {
 					return
 				}
-				v, err := r.try(ctx, trials[i])
+				v := r.try(ctx, trials[i])
 				mu.Lock()
-				if err != nil {
-					errs = append(errs, fmt.Errorf("%v: %w", trials[i], err))
-					cancel()
-				} else if ctx.Err() == nil {
+				if ctx.Err() == nil {
 					verdicts[i], ended[i] = v, true
 				}
 				for told < len(trials) && ended[told] {
@@ -124,7 +119,7 @@ func (r *Runner) Run(ctx context.Context, trials []Trial) ([]Verdict, error) {
 		})
 	}
 	wg.Wait()
-	return verdicts[:told], errors.Join(append(errs, ctx.Err())...)
+	return verdicts[:told], ctx.Err()
 }
 
 // settingsOf are the settings of a trial's workers.
@@ -136,49 +131,56 @@ func (r *Runner) settingsOf(t Trial) suites.Settings {
 }
 
 // try runs one trial.
-func (r *Runner) try(ctx context.Context, t Trial) (Verdict, error) {
+func (r *Runner) try(ctx context.Context, t Trial) Verdict {
 	v := Verdict{Trial: t}
 	if r.Documented != nil {
 		v.Documented = r.Documented(t)
 	}
-	settings := r.settingsOf(t)
+	began := time.Now()
+	v.Err = r.findOut(ctx, &v)
+	v.Took = time.Since(began)
+	return v
+}
+
+func (r *Runner) findOut(ctx context.Context, v *Verdict) error {
+	settings := r.settingsOf(v.Trial)
 	items, err := suites.Items(settings)
 	if err != nil {
-		return v, err
+		return err
 	}
-	began := time.Now()
 	var expected, others []suites.Item
 	for _, i := range items {
-		if slices.Contains(t.Fault.Subjects, i.Spec.Subject) {
+		if slices.Contains(v.Fault.Subjects, i.Spec.Subject) {
 			expected = append(expected, i)
 		} else {
 			others = append(others, i)
 		}
 	}
-	if err := r.walk(ctx, settings, &v, expected); err != nil {
-		return v, err
+	if err := r.walk(ctx, settings, v, expected); err != nil {
+		return err
 	}
 	if !v.Noticed() {
 		v.Elsewhere = true
-		if err := r.walk(ctx, settings, &v, others); err != nil {
-			return v, err
+		if err := r.walk(ctx, settings, v, others); err != nil {
+			return err
 		}
+	}
+	if v.Documented == "" || v.Holds {
+		return nil
 	}
 	// Nothing is wrong with a document that names another spec than the first, as long as that one notices the fault.
-	if v.Documented != "" && !v.Holds {
-		for _, i := range items {
-			if i.Title() == v.Documented && !slices.Contains(v.ran, i.ID()) {
-				alone := Verdict{Trial: t, Documented: v.Documented}
-				if err := r.walk(ctx, settings, &alone, []suites.Item{i}); err != nil {
-					return v, err
-				}
-				v.Holds = alone.Holds
-				v.ran = append(v.ran, alone.ran...)
-			}
+	for _, i := range items {
+		if i.Title() != v.Documented || slices.Contains(v.ran, i.ID()) {
+			continue
 		}
+		alone := Verdict{Trial: v.Trial, Documented: v.Documented}
+		if err := r.walk(ctx, settings, &alone, []suites.Item{i}); err != nil {
+			return err
+		}
+		v.Holds = alone.Holds
+		v.ran = append(v.ran, alone.ran...)
 	}
-	v.Took = time.Since(began)
-	return v, nil
+	return nil
 }
 
 // walk runs specs, one after the other, until one fails.
