@@ -317,10 +317,10 @@ func (l *life) clientsOnly(r *rand.Rand) {
 
 // TestSoak makes machine after machine, each with several rounds of clients, until its time is over.
 func TestSoak(t *testing.T) {
-	length := setting(t, soakVariable, 20*time.Second, time.ParseDuration)
-	if testing.Short() {
-		length = 3 * time.Second
+	if os.Getenv(soakVariable) == "" {
+		t.Skipf("an endurance run is asked for by %s=20s, or by make soak", soakVariable)
 	}
+	length := setting(t, soakVariable, 20*time.Second, time.ParseDuration)
 	seed := setting(t, seedVariable, uint64(time.Now().UnixNano()), func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
 	t.Logf("seed %d; %s=%d repeats the choices", seed, seedVariable, seed)
 	r := rand.New(rand.NewPCG(seed, 0))
