@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onsi/ginkgo/v2"
@@ -86,19 +87,26 @@ func describe() string {
 	return r.Describe()
 }
 
-// claim skips a spec that another worker has.
-func claim(item Item) {
+// The parent may take its time to decide, so it is asked before the spec's time begins.
+var _ = ginkgo.ReportBeforeEach(func(report ginkgo.SpecReport) {
 	if parent == nil {
 		return
 	}
-	mine, err := parent.Claim(item.ID())
+	id := strings.TrimPrefix(report.FullText(), treeName+" ")
+	mine, err := parent.Claim(id)
 	if err != nil {
-		ginkgo.AbortSuite(err.Error())
+		os.Exit(2) // the parent is gone
 	}
-	if !mine {
+	if mine {
+		claimed = id
+	}
+})
+
+// mine skips a spec that another worker has.
+func mine(item Item) {
+	if parent != nil && claimed != item.ID() {
 		ginkgo.Skip("another worker has it")
 	}
-	claimed = item.ID()
 }
 
 var _ = ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) {

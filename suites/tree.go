@@ -11,12 +11,15 @@ import (
 	"github.com/onsi/gomega"
 )
 
+// treeName is the outermost container: what stands in front of an item's ID in Ginkgo's names.
+const treeName = "MCD"
+
 // specTimeout ends a spec that hangs although each of its waits is bounded.
 const specTimeout = 30 * time.Second
 
 // The tree is one container a case and one a subject in it. Its closure runs when the tree is built, after all of the
 // registry is filled and flags and environment are known.
-var _ = ginkgo.Describe("MCD", func() {
+var _ = ginkgo.Describe(treeName, func() {
 	settings, err := FromEnvironment()
 	if err != nil {
 		broken("the settings can be read", err)
@@ -64,7 +67,7 @@ func leaf(settings Settings, f *faultInUse, item Item) {
 		labels = append(labels, "fast")
 	}
 	ginkgo.It(item.Spec.Name, labels, ginkgo.SpecTimeout(specTimeout), func(ctx ginkgo.SpecContext) {
-		claim(item)
+		mine(item)
 		r := newRig(settings, f, item)
 		ginkgo.DeferCleanup(r.finish)
 		ginkgo.AttachProgressReporter(r.Describe)

@@ -57,7 +57,7 @@ func TestGateOfAFault(t *testing.T) {
 	qemu := needQEMU(t, "arm")
 	dir := t.TempDir()
 	md, junit, out := filepath.Join(dir, "gate.md"), filepath.Join(dir, "junit.xml"), filepath.Join(dir, "gate.json")
-	got := mcdtest(t, noRaceExit, "gate", "--base", qemu, "--head", qemu, "--specs", gateSpecs, "--head-fault", "memory-reads-zeros", "--markdown", md, "--junit", junit, "--out", out)
+	got := mcdtest(t, noRaceExit, "gate", "--base", qemu, "--head", qemu, "--specs", gateSpecs, "--rounds", "2", "--confirm", "0", "--head-fault", "memory-reads-zeros", "--markdown", md, "--junit", junit, "--out", out)
 	if got.status != statusFailed || !strings.Contains(got.out, "newly failing  arm packet memory: a variable is in the byte order of the machine") || !strings.HasSuffix(got.out, " regressions\n") {
 		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
 	}
@@ -78,6 +78,47 @@ func TestGateOfAFault(t *testing.T) {
 	}
 }
 
+// A change is named by what it is about, also where every spec passes in spite of it.
+func TestGateNamesWhatChanged(t *testing.T) {
+	qemu := needQEMU(t, "arm")
+	// One spec that passes with most faults and one that does not; latency needs more of them.
+	passes, fails := []string{"--specs", "memory: unmapped memory", "--rounds", "2", "--confirm", "3"}, []string{"--specs", "memory: a variable", "--rounds", "2", "--confirm", "3"}
+	several := []string{"--specs", gateSpecs, "--confirm", "1"}
+	for _, c := range []struct {
+		base, head, dialect string // faults
+		args                []string
+		kind                gate.Kind
+		request, field      string
+		status              int
+	}{
+		{"", "memory-reads-zeros", "packet", fails, gate.NewlyFailing, "", "", statusFailed},
+		{"memory-reads-zeros", "", "packet", fails, gate.NewlyPassing, "", "", 0},
+		{"", "list-ends-early", "packet", passes, gate.RequestVanished, "qregc", "", statusFailed},
+		{"list-ends-early", "", "packet", passes, gate.RequestAppeared, "qregc", "", statusFailed},
+		{"", "space-end", "packet", passes, gate.ReplyChanged, "qmemoryf", "max", statusFailed},
+		{"", "group-size", "json", passes, gate.ReplyChanged, "mcd-qry-reg-groups", "return.reg-groups[].n-registers", statusFailed},
+		{"", "group-size", "json", passes, gate.FramingChanged, "mcd-qry-reg-groups", "end", statusFailed},
+		{"", "refusal-says-more", "json", passes, gate.FieldAppeared, "mcd-execute-txlist", "return.error-str", statusFailed},
+		{"refusal-says-more", "", "json", passes, gate.FieldVanished, "mcd-execute-txlist", "return.error-str", statusFailed},
+		{"", "replies-late", "packet", several, gate.Slower, "qcores", "", statusFailed},
+		{"replies-late", "", "json", several, gate.Faster, "mcd-qry-cores", "", 0},
+	} {
+		t.Run(fmt.Sprintf("%s from %s to %s", c.kind, c.base, c.head), func(t *testing.T) {
+			args := []string{"gate", "--base", qemu, "--head", qemu, "--dialect", c.dialect, "--base-fault", c.base, "--head-fault", c.head, "--json"}
+			got := mcdtest(t, noRaceExit, append(args, c.args...)...)
+			comparison := comparisonOf(t, got.out)
+			if got.status != c.status {
+				t.Errorf("exit status %d, want %d", got.status, c.status)
+			}
+			if !slices.ContainsFunc(comparison.Findings, func(f gate.Finding) bool {
+				return f.Kind == c.kind && f.Request == c.request && f.Field == c.field
+			}) {
+				t.Errorf("%s of %s %s is not among\n%s%s", c.kind, c.request, c.field, findings(comparison), got.errors)
+			}
+		})
+	}
+}
+
 func TestGateAgainstASavedResult(t *testing.T) {
 	t.Parallel()
 	qemu := needQEMU(t, "arm")
@@ -90,7 +131,7 @@ func TestGateAgainstASavedResult(t *testing.T) {
 	if c := comparisonOf(t, got.out); got.status != 0 || len(c.Findings) > 0 || c.Recorded != 6 || !c.Base.Saved {
 		t.Errorf("the same: exit status %d\n%s%s", got.status, findings(c), got.errors)
 	}
-	got = mcdtest(t, noRaceExit, "gate", "--head", qemu, "--base", saved, "--specs", gateSpecs, "--head-fault", "memory-reads-zeros", "--json")
+	got = mcdtest(t, noRaceExit, "gate", "--head", qemu, "--base", saved, "--specs", gateSpecs, "--rounds", "1", "--confirm", "0", "--head-fault", "memory-reads-zeros", "--json")
 	if c := comparisonOf(t, got.out); got.status != statusFailed || c.Regressions() < 4 {
 		t.Errorf("a fault: exit status %d\n%s%s", got.status, findings(c), got.errors)
 	}

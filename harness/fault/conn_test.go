@@ -55,3 +55,16 @@ func TestWriteAtADeadline(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A reply is late, and a connection that is closed does not wait for it.
+func TestRepliesLate(t *testing.T) {
+	client, stub := net.Pipe()
+	defer stub.Close()
+	c := repliesLate()(client)
+	defer c.Close()
+	go stub.Write([]byte("+"))
+	began := time.Now()
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil || time.Since(began) < lateness {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}

@@ -44,11 +44,13 @@ func (f Fault) In(dialect string) bool {
 	return len(f.Dialects) == 0 || slices.Contains(f.Dialects, dialect)
 }
 
-// Lookup finds a fault by its name.
+// Lookup finds a fault of the catalogue, or a tolerable one, by its name.
 func Lookup(name string) (Fault, error) {
-	for _, f := range Catalogue {
-		if f.Name == name {
-			return f, nil
+	for _, list := range [][]Fault{Catalogue, Tolerable} {
+		for _, f := range list {
+			if f.Name == name {
+				return f, nil
+			}
 		}
 	}
 	var names []string

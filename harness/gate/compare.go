@@ -152,7 +152,7 @@ func compare(base, head *side) []Finding {
 			list = append(list, f)
 		}
 		bd, hd := base.digests(id), head.digests(id)
-		if b > 0 && h > 0 && len(bd) == b && len(hd) == h {
+		if 2*len(bd) > b && 2*len(hd) > h { // they passed, or failed once in a while
 			for _, c := range conversations(bd, hd) {
 				c.addTo(wire, f.Case, id)
 			}
