@@ -26,6 +26,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"mcdtest/stub/qmp"
 	"mcdtest/stub/qtest"
@@ -87,6 +88,7 @@ type Target struct {
 	asleep                          map[int]uint64          // pc of a core that is meant to run and executed nothing when it was stepped
 	unexplained                     map[int]uint64          // pc of the last trap of a core that nothing explains
 	selected                        int                     // core of the last Hg, -1 unknown
+	dropping                        bool                    // dropOwed runs
 	views                           []addressSpaceView      // last `info mtree -f`
 	buf                             []byte
 }
@@ -203,8 +205,39 @@ func (t *Target) lock(ctx context.Context) error {
 	}
 }
 
+// owedInterval is how often replies are looked for that are late: QEMU was stopped with SIGSTOP, say.
+const owedInterval = 10 * time.Millisecond
+
+// dropOwed reads replies that came too late, until there are none any more or the machine has ended. Nobody else may
+// come for a long time, and a QEMU that cannot get rid of them stands.
+func (t *Target) dropOwed() {
+	defer t.events.Done()
+	tick := time.NewTicker(owedInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.done:
+			return
+		case <-tick.C:
+		}
+		t.mu.Lock()
+		_ = t.gdb.DropOwed(time.Millisecond)
+		over := t.gdb.Owed() == 0 || t.gdb.Err() != nil
+		t.dropping = !over
+		t.mu.Unlock()
+		if over {
+			return
+		}
+	}
+}
+
 // wireError notes a broken gdbstub connection: without it the machine cannot be reached any more.
 func (t *Target) wireError(err error) error {
+	if err != nil && t.gdb.Err() == nil && t.gdb.Owed() > 0 && !t.dropping {
+		t.dropping = true
+		t.events.Add(1)
+		go t.dropOwed()
+	}
 	if err != nil && t.gdb.Err() != nil {
 		t.end(t.gdb.Err())
 		return t.endErr

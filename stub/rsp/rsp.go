@@ -282,6 +282,24 @@ func (c *Client) expire(err error) error {
 	return err
 }
 
+// Owed is how many replies to requests that timed out are still to come.
+func (c *Client) Owed() int { return c.expired }
+
+// DropOwed waits for such replies at most as long as limit says and drops them. QEMU must get rid of them: with a full
+// socket its main loop stands, and its monitor with it.
+func (c *Client) DropOwed(limit time.Duration) error {
+	if err := c.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		return c.broken(err)
+	}
+	for c.expired > 0 && c.err == nil {
+		if err := c.answer(false); err != nil {
+			return err
+		}
+		c.expired--
+	}
+	return c.err
+}
+
 // drain drops the replies of requests that timed out. It fails while they are still missing.
 func (c *Client) drain() error {
 	if c.err != nil || c.expired == 0 {
