@@ -47,7 +47,7 @@ it shows in, this table names the spec that notices it: the first that fails whe
 where the defect ought to be noticed.
 
 ` + "`make sharpness`" + ` puts every fault in place, prints which spec notices it first, fails if one goes unnoticed or if a spec that it
-ran fails without a fault, and writes this table. ` + "`make test`" + ` does the same and makes sure that the specs named here notice their
+ran fails without a fault, and writes this table. ` + "`scripts/checks/sharpness`" + ` does the same and makes sure that the specs named here notice their
 faults. To look at one: ` + "`bin/mcdtest sharpness --fault NAME -v`" + `.
 `
 
