@@ -22,7 +22,7 @@ var _ = recordedSpec(published.Tables, "the recorded tables, memory and register
 
 func recordedSpec(recording, name string, args ...string) bool {
 	return register(Spec{
-		Subject: "scripts", Name: name, Dialects: packetOnly, Archs: []string{"arm"}, Args: args, Fast: true,
+		Subject: "scripts", Name: name, Dialects: packetOnly, Archs: []string{"arm"}, Cores: 1, Args: args, Fast: true,
 		Body: func(ctx context.Context, r *Rig) {
 			rec, err := published.Load(recording)
 			Expect(err).NotTo(HaveOccurred())

@@ -310,8 +310,8 @@ func (c *suiteCmd) Run(ctx context.Context, con *console) error {
 		}
 	}
 	err = r.run(ctx)
-	if c.WriteTimes != "" && err == nil {
-		return writeTimes(c.WriteTimes, all, &r.result)
+	if c.WriteTimes != "" && r.result.Incomplete() == "" {
+		err = errors.Join(err, writeTimes(c.WriteTimes, all, &r.result))
 	}
 	return err
 }
