@@ -219,12 +219,15 @@ var _ = coresSpec("a breakpoint that one hits is reported on it and on no other"
 var _ = coresSpec("a breakpoint of one does not stop another", Spec{Fast: true, Labels: []string{"ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger, cores []int) {
 		mine, other := cores[len(cores)-1], 0
+		r.toLabel(ctx, d, []int{other, mine}, "loop")
 		tr := r.exec("store")
 		Expect(d.Insert(ctx, mine, tr)).To(Succeed())
 		Expect(d.Go(ctx, other)).To(Succeed())
 		r.expectGrowthOf(ctx, other)
 		expectRunning(ctx, d, true, other)
+		Expect(debugger.PC(ctx, d, mine)).To(Equal(r.Guest().Addr("loop")), "pc of core %d, which was not to go", mine)
 		Expect(d.Stop(ctx, other)).To(Succeed())
+		r.toLabel(ctx, d, []int{other}, "loop") // and not where the other one is to stop
 		Expect(debugger.Continue(ctx, d, mine)).To(Succeed())
 		r.expectHit(ctx, d, mine, tr)
 	})
