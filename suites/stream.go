@@ -116,7 +116,11 @@ var _ = ginkgo.ReportAfterEach(func(report ginkgo.SpecReport) {
 	id := claimed
 	claimed = ""
 	if id != "" {
-		parent.Report(specResult(id, report)) // a parent that is gone ends this process elsewhere
+		s := specResult(id, report)
+		parent.Report(s) // a parent that is gone ends this process elsewhere
+		if s.Evidence != nil {
+			clear(s.Evidence.Machines) // Ginkgo keeps every report, and the conversations are long
+		}
 	} else if report.Failed() {
 		parent.Problem(report.FailureMessage()) // see broken
 	}

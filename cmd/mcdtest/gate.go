@@ -54,8 +54,8 @@ What does not fail the gate is shown all the same.
 Examples:
   mcdtest gate --base ~/qemu/build-main --head ~/qemu/build
   mcdtest gate --base /usr/bin/qemu-system-arm --head ~/qemu/build/qemu-system-arm --fast --markdown gate.md
-  mcdtest gate --head ~/qemu/build-main --save main.jsonl
-  mcdtest gate --head ~/qemu/build --against main.jsonl --accept 'reply changed,slower'`
+  mcdtest gate --head ~/qemu/build-main --save main.jsonl.gz
+  mcdtest gate --head ~/qemu/build --against main.jsonl.gz --accept 'reply changed,slower'`
 }
 
 func (c *gateCmd) Run(ctx context.Context, con *console) error {
@@ -182,7 +182,8 @@ func isResult(path string) bool {
 	defer f.Close()
 	first := make([]byte, 1)
 	_, err = io.ReadFull(f, first)
-	return err == nil && first[0] == '{' || fi.Size() == 0 || filepath.Ext(path) == ".jsonl"
+	// A program begins with neither a brace nor the mark of a compressed file.
+	return err == nil && (first[0] == '{' || first[0] == 0x1f) || fi.Size() == 0 || filepath.Ext(path) == ".jsonl"
 }
 
 // comparableSources makes sure that both sides are about the same specs.

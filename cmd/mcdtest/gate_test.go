@@ -122,7 +122,7 @@ func TestGateNamesWhatChanged(t *testing.T) {
 func TestGateAgainstASavedResult(t *testing.T) {
 	t.Parallel()
 	qemu := needQEMU(t, "arm")
-	saved := filepath.Join(t.TempDir(), "saved.jsonl")
+	saved := filepath.Join(t.TempDir(), "saved.jsonl.gz")
 	got := mcdtest(t, noRaceExit, "gate", "--head", qemu, "--save", saved, "--specs", gateSpecs)
 	if got.status != 0 || !strings.Contains(got.out, "18 passed") {
 		t.Fatalf("exit status %d\n%s%s", got.status, got.out, got.errors)
@@ -139,7 +139,15 @@ func TestGateAgainstASavedResult(t *testing.T) {
 	if got.status != statusCannotRun || !strings.Contains(got.errors, "the sides are about different specs") {
 		t.Errorf("other specs: exit status %d\n%s", got.status, got.errors)
 	}
-	text, err := os.ReadFile(saved)
+	plain := filepath.Join(t.TempDir(), "plain.jsonl")
+	if err := openResult(t, saved).Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zipped, err := os.ReadFile(saved)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +156,7 @@ func TestGateAgainstASavedResult(t *testing.T) {
 		text []byte
 		says string
 	}{
+		{"cut.jsonl.gz", zipped[:len(zipped)*2/3], "is incomplete, so it cannot be compared with: the file was cut short"},
 		{"cut.jsonl", text[:len(text)*2/3], "is incomplete, so it cannot be compared with: the file was cut short"},
 		{"damaged.jsonl", slices.Concat(text[:len(text)/2], []byte("\x00\n"), text[len(text)/2:]), "it is damaged: line "},
 		{"newer.jsonl", []byte(`{"header":{"format":99}}` + "\n"), "of a newer format (99)"},

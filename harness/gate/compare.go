@@ -86,10 +86,11 @@ type side struct {
 	samples map[string][]*sample // by ID
 	cases   map[string]string    // by ID
 	saved   bool
+	texts   texts
 }
 
-func newSide() *side {
-	return &side{samples: make(map[string][]*sample), cases: make(map[string]string)}
+func newSide(texts texts) *side {
+	return &side{samples: make(map[string][]*sample), cases: make(map[string]string), texts: texts}
 }
 
 // add takes the result of a spec.
@@ -101,7 +102,7 @@ func (s *side) add(r result.Spec) error {
 	switch {
 	case r.Outcome == result.Passed && r.Evidence != nil:
 		var err error
-		if one.digest, err = newDigest(r.Evidence); err != nil {
+		if one.digest, err = newDigest(r.Evidence, s.texts); err != nil {
 			return fmt.Errorf("the conversation of %q: %w", r.ID, err)
 		}
 	case r.Outcome == result.Failed:

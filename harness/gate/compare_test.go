@@ -88,7 +88,7 @@ func passed(id string, round int, transcripts ...string) result.Spec {
 
 func sideOf(t *testing.T, specs ...result.Spec) *side {
 	t.Helper()
-	s := newSide()
+	s := newSide(make(texts))
 	for _, spec := range specs {
 		if err := s.add(spec); err != nil {
 			t.Fatal(err)
@@ -419,7 +419,7 @@ func TestTheSameChangeInManySpecsIsOneFinding(t *testing.T) {
 }
 
 func TestTranscriptThatIsDamaged(t *testing.T) {
-	err := newSide().add(passed(specID, 1, "this is no transcript"))
+	err := newSide(make(texts)).add(passed(specID, 1, "this is no transcript"))
 	if err == nil || !strings.Contains(err.Error(), specID) {
 		t.Errorf("%v", err)
 	}

@@ -19,6 +19,7 @@ import (
 // digest is what is compared of the conversations of one run of one spec. Requests and replies are in a canonical form:
 // how bytes were cut into chunks is gone, and so is the order of the keys of a JSON object.
 type digest struct {
+	texts   texts
 	exact   map[string]*asked // by request
 	shapes  map[string]*asked // by request without data that is written
 	names   map[string]bool   // of the requests
@@ -30,7 +31,7 @@ type digest struct {
 // would change anything is polling: how often, and what came before the last reply, is a matter of time.
 type asked struct {
 	name    string
-	replies map[string]string // canonical reply → its shape
+	replies map[string]bool // in canonical form
 }
 
 func (a *asked) set() string {
@@ -42,9 +43,21 @@ func (a *asked) set() string {
 	return strings.Join(list, "\x00")
 }
 
+// texts keeps one copy of each text. Most of what specs say is the same in all of them.
+type texts map[string]string
+
+func (t texts) one(text string) string {
+	if have, ok := t[text]; ok {
+		return have
+	}
+	text = strings.Clone(text)
+	t[text] = text
+	return text
+}
+
 // newDigest reads the transcripts of a spec.
-func newDigest(ev *result.Evidence) (*digest, error) {
-	d := &digest{exact: make(map[string]*asked), shapes: make(map[string]*asked), names: make(map[string]bool), took: make(map[string][]time.Duration)}
+func newDigest(ev *result.Evidence, texts texts) (*digest, error) {
+	d := &digest{texts: texts, exact: make(map[string]*asked), shapes: make(map[string]*asked), names: make(map[string]bool), took: make(map[string][]time.Duration)}
 	for _, m := range ev.Machines {
 		entries, err := transcript.Parse(strings.NewReader(m.Transcript))
 		if err != nil {
@@ -80,9 +93,10 @@ func (d *digest) machine(list []exchange.Exchange) {
 		o := &once{name: x.Name, reply: x.Answer}
 		o.exact, o.shape = canonicalRequest(x.Name, x.Sent)
 		if x.Name != "" {
-			d.names[x.Name] = true
+			name := d.texts.one(x.Name)
+			d.names[name] = true
 			if len(x.Answer) > 0 {
-				d.took[x.Name] = append(d.took[x.Name], x.Took)
+				d.took[name] = append(d.took[name], x.Took)
 			}
 		}
 		if !reads(x.Name) {
@@ -100,21 +114,21 @@ func (d *digest) machine(list []exchange.Exchange) {
 			continue
 		}
 		reply, shape := canonicalReply(o.reply)
-		add(d.exact, o.exact, o.name, reply, shape)
-		add(d.shapes, o.shape, o.name, shape, shape)
+		d.add(d.exact, o.exact, o.name, reply)
+		d.add(d.shapes, o.shape, o.name, shape)
 	}
 }
 
 // endOfStream stands behind the last bytes of a stub that closes the connection.
 const endOfStream = " EOF"
 
-func add(to map[string]*asked, request, name, reply, shape string) {
+func (d *digest) add(to map[string]*asked, request, name, reply string) {
 	a := to[request]
 	if a == nil {
-		a = &asked{name: name, replies: make(map[string]string)}
-		to[request] = a
+		a = &asked{name: d.texts.one(name), replies: make(map[string]bool)}
+		to[d.texts.one(request)] = a
 	}
-	a.replies[reply] = shape
+	a.replies[d.texts.one(reply)] = true
 }
 
 // reads reports whether a request changes nothing, so that one of the same kind behind it is polling.

@@ -18,7 +18,7 @@ type Source struct {
 	Header  result.Header // of what is run; Build says which
 	Command runner.Command
 	Items   []runner.Item
-	Saved   *result.Result // nil: it is run
+	Saved   *result.Result // nil: it is run. The conversations in it are gone when they have been read, as they are long
 }
 
 // Config says what to compare and how.
@@ -81,16 +81,18 @@ const confirmLimit = 40
 // Run runs and compares. It returns what was found until then along with an error or the end of ctx.
 func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 	g := &gate{Config: cfg}
+	texts := make(texts)
 	for s, source := range []Source{cfg.Base, cfg.Head} {
-		g.sides[s] = newSide()
+		g.sides[s] = newSide(texts)
 		if source.Saved == nil {
 			continue
 		}
 		g.sides[s].saved = true
-		for _, spec := range source.Saved.Specs {
+		for i, spec := range source.Saved.Specs {
 			if err := g.sides[s].add(spec); err != nil {
 				return nil, fmt.Errorf("%v: %w", Side(s), err)
 			}
+			source.Saved.Specs[i].Evidence = nil
 		}
 	}
 	var err error

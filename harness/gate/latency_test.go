@@ -34,7 +34,7 @@ func newTimed(seed uint64, specs, rounds int, load, noise float64) *timed {
 }
 
 func (t *timed) side(micros, factor float64) *side {
-	s := newSide()
+	s := newSide(make(texts))
 	for spec, rounds := range t.load {
 		id := fmt.Sprintf("arm packet loop: %d", spec)
 		s.cases[id] = "arm packet"

@@ -166,7 +166,7 @@ func (v *verdict) replies(of func(*digest) map[string]*asked, request, name stri
 				}
 			}
 			for r := range common {
-				if _, ok := a.replies[r]; !ok {
+				if !a.replies[r] {
 					delete(common, r)
 				}
 			}

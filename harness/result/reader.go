@@ -5,6 +5,8 @@ package result
 import (
 	"bufio"
 	"bytes"
+	"compress/flate"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,14 +38,26 @@ func Open(name string) (*Result, error) {
 	return r, nil
 }
 
-// Read reads a result. See Open.
+// Read reads a result, compressed or not. See Open.
 func Read(from io.Reader) (*Result, error) {
 	in := bufio.NewReaderSize(from, 1<<20)
+	if magic, _ := in.Peek(2); string(magic) == "\x1f\x8b" {
+		unzipped, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, fmt.Errorf("it is %w: %w", ErrNotResult, err)
+		}
+		in = bufio.NewReaderSize(unzipped, 1<<20)
+	}
 	var r *Result
 	seen := make(map[seenKey]int)
 	for number := 1; ; number++ {
 		text, err := in.ReadBytes('\n')
-		if err != nil && err != io.EOF {
+		switch {
+		case err == io.ErrUnexpectedEOF: // of a compressed file that was cut short
+			err = io.EOF
+		case errors.Is(err, gzip.ErrChecksum) || errors.As(err, new(flate.CorruptInputError)):
+			return nil, fmt.Errorf("it is %w behind line %d: %w", ErrDamaged, number-1, err)
+		case err != nil && err != io.EOF:
 			return nil, err
 		}
 		if len(text) == 0 {

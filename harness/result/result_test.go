@@ -146,6 +146,50 @@ func TestCutShort(t *testing.T) {
 	}
 }
 
+// A compressed file is read like another one, and wherever it was cut short or damaged that is seen.
+func TestCompressed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "result.jsonl.gz")
+	if err := sample().Write(path); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(sample(), got); diff != "" {
+		t.Errorf("- want, + got:\n%s", diff)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) > len(encode(t, sample())) {
+		t.Errorf("%d bytes are no compression", len(text))
+	}
+	specs := 0
+	for n := 1; n < len(text); n++ {
+		r, err := Read(bytes.NewReader(text[:n]))
+		switch {
+		case err != nil && specs > 0:
+			t.Fatalf("after %d of %d bytes: %v", n, len(text), err)
+		case err == nil && len(r.Specs) < specs:
+			t.Fatalf("after %d of %d bytes: %d specs, before there were %d", n, len(text), len(r.Specs), specs)
+		case err == nil:
+			specs = len(r.Specs)
+		}
+	}
+	if specs != len(sample().Specs) {
+		t.Errorf("%d specs can be read of a file without its end", specs)
+	}
+	for n := 20; n < len(text); n += 7 {
+		bad := bytes.Clone(text)
+		bad[n] ^= 0x55
+		if r, err := Read(bytes.NewReader(bad)); err == nil && cmp.Equal(sample(), r) {
+			t.Errorf("byte %d of %d is wrong, and nobody sees it", n, len(text))
+		}
+	}
+}
+
 func TestBadFiles(t *testing.T) {
 	text := string(encode(t, sample()))
 	lines := slices.Collect(strings.Lines(text))

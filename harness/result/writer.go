@@ -4,11 +4,13 @@ package result
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -25,19 +27,20 @@ type line struct {
 type Writer struct {
 	name string
 	file io.Writer
+	zip  *gzip.Writer // between us and file; nil if it is not compressed
 
 	mu    sync.Mutex
 	specs int
 	err   error // of the first write that failed
 }
 
-// Create makes a result file, or empties one, and writes its header.
+// Create makes a result file, or empties one, and writes its header. A file whose name ends in .gz is compressed.
 func Create(name string, h Header) (*Writer, error) {
 	f, err := os.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("write results to %s: %w; choose a place that can be written to", name, cause(err))
 	}
-	w, err := NewWriter(f, name, h)
+	w, err := newWriter(f, name, h, strings.HasSuffix(name, ".gz"))
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -47,7 +50,14 @@ func Create(name string, h Header) (*Writer, error) {
 
 // NewWriter is Create for an open file, which it closes at the end if it can be closed. The name is for errors.
 func NewWriter(file io.Writer, name string, h Header) (*Writer, error) {
+	return newWriter(file, name, h, false)
+}
+
+func newWriter(file io.Writer, name string, h Header, compressed bool) (*Writer, error) {
 	w := &Writer{name: name, file: file}
+	if compressed {
+		w.zip = gzip.NewWriter(file)
+	}
 	h.Format = Format
 	if err := w.write(line{Header: &h}); err != nil {
 		return nil, err
@@ -75,6 +85,11 @@ func (w *Writer) Close(f Footer) error {
 		f.Ended = time.Now()
 	}
 	err := w.write(line{Footer: &f})
+	if w.zip != nil && err == nil {
+		if err = w.zip.Close(); err != nil {
+			err = w.failed(err)
+		}
+	}
 	c, ok := w.file.(io.Closer)
 	if !ok {
 		return err
@@ -97,7 +112,13 @@ func (w *Writer) write(l line) error {
 	if err := e.Encode(l); err != nil {
 		return w.failed(err)
 	}
-	if _, err := w.file.Write(b.Bytes()); err != nil {
+	var err error
+	if w.zip == nil {
+		_, err = w.file.Write(b.Bytes())
+	} else if _, err = w.zip.Write(b.Bytes()); err == nil {
+		err = w.zip.Flush()
+	}
+	if err != nil {
 		w.err = w.failed(err)
 		return w.err
 	}
