@@ -96,8 +96,13 @@ func (s *Splitter) Next(b []byte) (n int, ev Event) {
 				i++
 			}
 		case inside:
-			n, found := s.scan.run(b[i:])
-			part := b[i : i+n]
+			rest := b[i:]
+			if s.limit > 0 && !s.discard {
+				// No further than the first byte too many, so that what follows is taken in the same way however it came.
+				rest = rest[:min(len(rest), s.limit+1-len(s.buf))]
+			}
+			n, found := s.scan.run(rest)
+			part := rest[:n]
 			i += n
 			switch {
 			case s.discard:

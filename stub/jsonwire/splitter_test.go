@@ -78,6 +78,8 @@ func TestSplitter(t *testing.T) {
 
 		{"too long", long + "{}" + long + " {}", []string{"!long", "{}", "!long", "{}"}},
 		{"too long and never ends, but left", `{"a":"` + strings.Repeat("x", 200) + "\xff{}", []string{"!long", "{}"}},
+		{"too long, with the wrong bracket beyond", long[:190] + `"]` + "{}}{}", []string{"!long", "{}", "!garbage", "{}"}},
+		{"too long, with a line end in a string beyond", long[:190] + "\n{}", []string{"!long", "{}"}},
 		{"too deep", tooDeep + "{}", []string{"!deep", "{}"}},
 		{"too deep with the wrong brackets", strings.Repeat("{", MaxDepth+1) + strings.Repeat("]", MaxDepth+1) + "{}", []string{"!deep", "{}"}},
 		{"too deep, but left", strings.Repeat("[", 3*MaxDepth) + "\xff{}", []string{"!deep", "{}"}},
