@@ -28,11 +28,17 @@ func Find(arch string) (string, error) {
 	}
 	program := "qemu-system-" + arch
 	path, err := exec.LookPath(program)
-	if err != nil {
-		return "", fmt.Errorf("find a QEMU for %s: there is no %s in PATH; install it (on Debian: apt-get install --no-install-recommends %s), or name a binary or a folder of binaries in %s",
-			arch, program, debianPackage(arch), QEMUVariable)
+	if err == nil {
+		return path, nil
 	}
-	return path, nil
+	text := fmt.Sprintf("find a QEMU for %s: there is no %s in PATH; install it (on Debian: apt-get install --no-install-recommends %s), or name a binary or a folder of binaries in %s",
+		arch, program, debianPackage(arch), QEMUVariable)
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if has, _ := filepath.Glob(filepath.Join(dir, "qemu-system-*")); len(has) > 0 {
+			return "", &noTarget{text}
+		}
+	}
+	return "", errors.New(text)
 }
 
 // ErrNoTarget is what the error is for an architecture that a build in the named place does not have: what would be

@@ -169,7 +169,9 @@ func (s Settings) Cases() ([]Case, error) {
 		}
 		for _, n := range s.Cores {
 			for _, d := range dialects {
-				list = append(list, Case{arch, n, d})
+				if c := (Case{arch, n, d}); !slices.Contains(list, c) {
+					list = append(list, c)
+				}
 			}
 		}
 	}

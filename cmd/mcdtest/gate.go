@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,26 +60,25 @@ Examples:
 }
 
 func (c *gateCmd) Run(ctx context.Context, con *console) error {
-	cfg := gate.Config{Rounds: c.Rounds, Confirm: c.Confirm, Lanes: c.parallel(), Ratio: c.Ratio, Limits: runner.DefaultLimits}
+	cfg := gate.Config{Rounds: c.Rounds, Confirm: c.Confirm, Lanes: c.Parallel, Ratio: c.Ratio, Limits: runner.DefaultLimits}
 	if err := c.check(&cfg); err != nil {
 		return err
 	}
 	if err := canWrite(c.Out, c.Markdown, c.JUnit); err != nil {
 		return err
 	}
-	note := func(text string) { fmt.Fprintln(con.err, text) }
 	base := c.Base
 	if c.Against != "" {
 		base = c.Against
 	}
 	var err error
 	var settings [2]suites.Settings
-	if cfg.Head, settings[gate.Head], err = c.source(ctx, gate.Head, c.Head, c.HeadFault, note); err != nil {
+	if cfg.Head, settings[gate.Head], err = c.source(ctx, gate.Head, c.Head, c.HeadFault); err != nil {
 		return fmt.Errorf("head: %w", err)
 	}
 	alone := base == ""
 	if !alone {
-		if cfg.Base, settings[gate.Base], err = c.source(ctx, gate.Base, base, c.BaseFault, note); err != nil {
+		if cfg.Base, settings[gate.Base], err = c.source(ctx, gate.Base, base, c.BaseFault); err != nil {
 			return fmt.Errorf("base: %w", err)
 		}
 		if err := comparableSources(cfg, settings); err != nil {
@@ -91,6 +91,9 @@ func (c *gateCmd) Run(ctx context.Context, con *console) error {
 	return c.compare(ctx, con, cfg, alone)
 }
 
+// maxRatio is more than any latency moves by.
+const maxRatio = 1000
+
 // check checks flags that can be wrong by themselves.
 func (c *gateCmd) check(cfg *gate.Config) error {
 	switch {
@@ -98,14 +101,13 @@ func (c *gateCmd) check(cfg *gate.Config) error {
 		return errors.New("there is nothing to compare with: name a QEMU with --base, or a saved result with --against")
 	case c.Base != "" && c.Against != "":
 		return errors.New("--base and --against both name the base: give one of them")
-	case c.Rounds < 1:
-		return fmt.Errorf("--rounds=%d: once is the least", c.Rounds)
-	case c.Confirm < 0:
-		return fmt.Errorf("--confirm=%d: 0 is the least", c.Confirm)
-	case c.Ratio <= 1:
-		return fmt.Errorf("--ratio=%v: it is to be above 1", c.Ratio)
+	case !(c.Ratio > 1 && c.Ratio <= maxRatio): // NaN is neither
+		return fmt.Errorf("--ratio=%v: it is to be above 1, and %d at most", c.Ratio, maxRatio)
 	case c.Seed != 0:
 		return errors.New("--seed: a gate runs its specs in a fixed order, so that both sides meet")
+	}
+	if err := cmp.Or(within("rounds", c.Rounds, 1, maxRounds), within("confirm", c.Confirm, 0, maxRounds)); err != nil {
+		return err
 	}
 	for _, a := range c.Accept {
 		if !slices.Contains(gate.Kinds, gate.Kind(a)) {
@@ -128,7 +130,7 @@ func gateKinds() string {
 }
 
 // source is a side: a build that is looked at and made ready, or a file that is read.
-func (c *gateCmd) source(ctx context.Context, which gate.Side, path, fault string, note func(string)) (gate.Source, suites.Settings, error) {
+func (c *gateCmd) source(ctx context.Context, which gate.Side, path, fault string) (gate.Source, suites.Settings, error) {
 	var s gate.Source
 	if isResult(path) || (which == gate.Base && c.Against != "") {
 		saved, err := result.Open(path)
@@ -144,7 +146,7 @@ func (c *gateCmd) source(ctx context.Context, which gate.Side, path, fault strin
 	if flags.Artifacts != "" {
 		flags.Artifacts = filepath.Join(flags.Artifacts, which.String())
 	}
-	settings, err := flags.settings(path, note)
+	settings, err := flags.settings(path)
 	if err != nil {
 		return s, settings, err
 	}

@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,7 +95,7 @@ func execute(args []string, con *console) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(negatives(args))
 	if exited >= 0 { // --help
 		return exited
 	}
@@ -125,6 +127,30 @@ func execute(args []string, con *console) int {
 	return statusCannotRun
 }
 
+var (
+	flagAlone = regexp.MustCompile(`^(--[a-z][a-z-]*|-[a-z])$`)
+	negative  = regexp.MustCompile(`^-[0-9][0-9.]*$`)
+)
+
+// negatives joins a negative number to the flag before it, where it would be taken for a flag.
+func negatives(args []string) []string {
+	var list []string
+	for i, a := range args {
+		if a == "--" {
+			return append(list, args[i:]...)
+		}
+		if i > 0 && negative.MatchString(a) && flagAlone.MatchString(args[i-1]) {
+			if strings.HasPrefix(args[i-1], "--") {
+				a = "=" + a
+			}
+			list[len(list)-1] += a
+			continue
+		}
+		list = append(list, a)
+	}
+	return list
+}
+
 func newParser(cli *commands, con *console, exit func(int)) (*kong.Kong, error) {
 	return kong.New(cli,
 		kong.Name("mcdtest"),
@@ -133,9 +159,11 @@ func newParser(cli *commands, con *console, exit func(int)) (*kong.Kong, error) 
 		kong.Writers(con.out, con.err),
 		kong.Exit(exit),
 		kong.Vars{
-			"architectures": strings.Join(guest.Architectures(), ", "),
-			"max_cores":     strconv.Itoa(guest.MaxCores),
-			"gate_kinds":    gateKinds(),
+			"architectures":  strings.Join(guest.Architectures(), ", "),
+			"max_cores":      strconv.Itoa(guest.MaxCores),
+			"processors":     strconv.Itoa(runtime.NumCPU()),
+			"fault_variable": suites.FaultVariable,
+			"gate_kinds":     gateKinds(),
 		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)

@@ -69,6 +69,9 @@ func (c *reportCmd) Run(_ context.Context, con *console) error {
 	if err := c.write(con, func(w io.Writer) error { return report.Run(w, whole) }); err != nil {
 		return err
 	}
+	if none := whole.NothingApplies(); none != "" && c.Merge != "" {
+		return errors.New(none)
+	}
 	if why := whole.Incomplete(); why != "" {
 		fmt.Fprintf(con.err, "the run is incomplete: %s\n", why)
 		if c.Merge != "" {

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"time"
 
 	"mcdtest/cmd/mcdtest/internal/story"
@@ -31,6 +33,7 @@ loop goes on from a value that is written. What MCD says is checked against QMP 
 symbols (addresses), so a stub that lies is caught.
 
 If the QEMU has -mcd itself, that is what is tested (native). Otherwise mcdtest's own stub in front of it is.
+With --arch all, an architecture that the build lacks is not applicable.
 The exit status is 0 if everything holds, 1 if a step fails, 2 if the scenario could not be played.
 
 Examples:
@@ -64,9 +67,9 @@ func (c *runCmd) Run(ctx context.Context, con *console) error {
 			if len(list) == 1 {
 				return err
 			}
-			r = &story.Run{Machine: story.Machine{Arch: arch}, Err: err, Planned: len(scenario.Loop())}
+			r = &story.Run{Machine: story.Machine{Arch: arch}, Err: err, Planned: len(scenario.Loop()), NotApplicable: errors.Is(err, harness.ErrNoTarget)}
 			if !c.JSON {
-				fmt.Fprintf(con.out, "%s  %v\n\n", con.style.Bold(arch), err)
+				printer.NotPlayed(r)
 			}
 		}
 		runs = append(runs, r)
@@ -88,7 +91,7 @@ func (c *runCmd) suite(ctx context.Context, con *console) error {
 		return errors.New("--write-expectations runs the suite, whose specs choose program and options by themselves: drop --guest, --variant, --running and --qemu-arg")
 	}
 	s := suiteCmd{
-		specFlags: specFlags{Arch: c.Arch, Cores: []int{c.Cores}, Dialect: c.Dialect, Endpoint: c.Endpoint},
+		specFlags: specFlags{Arch: c.Arch, Cores: []int{c.Cores}, Dialect: c.Dialect, Endpoint: c.Endpoint, Parallel: runtime.NumCPU()},
 		QEMU:      c.QEMU, Repeat: 1, WriteExpectations: c.WriteExpectations, JSON: c.JSON,
 	}
 	if s.Dialect == "auto" {
@@ -97,11 +100,16 @@ func (c *runCmd) suite(ctx context.Context, con *console) error {
 	return s.Run(ctx, con)
 }
 
-// verdict is the exit status of several runs: one that could not be played weighs most, since it says nothing.
+// verdict is the exit status of several runs: one that could not be played weighs most, since it says nothing. One that
+// is not applicable does not count, unless there is no other.
 func verdict(runs []*story.Run) error {
 	status := failed(0)
+	if !slices.ContainsFunc(runs, func(r *story.Run) bool { return !r.NotApplicable }) {
+		status = statusCannotRun
+	}
 	for _, r := range runs {
 		switch {
+		case r.NotApplicable:
 		case len(r.Steps) == 0:
 			status = statusCannotRun
 		case !r.OK() && status == 0:

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ type sharpnessCmd struct {
 	Dialect  string   `default:"all" enum:"all,packet,json" help:"packet, json or all."`
 	Arch     string   `default:"arm" placeholder:"ARCH" help:"Architecture: ${architectures}."`
 	QEMU     string   `name:"qemu" placeholder:"PATH" help:"QEMU binary, or a folder of them; otherwise $MCDTEST_QEMU, then $PATH."`
-	Parallel int      `short:"p" default:"0" placeholder:"N" help:"So many faults at the same time; one for each processor unless given."`
+	Parallel int      `short:"p" default:"${processors}" placeholder:"N" help:"So many faults at the same time; one for each processor unless given."`
 	Write    string   `placeholder:"FILE" help:"Write the table of all faults here."`
 	Check    string   `placeholder:"FILE" help:"Make sure that such a table is right: it has every fault, and the specs that it names notice them."`
 	Verbose  bool     `short:"v" help:"Show how the spec put it, too."`
@@ -50,6 +49,9 @@ Examples:
 }
 
 func (c *sharpnessCmd) Run(ctx context.Context, con *console) error {
+	if err := within("parallel", c.Parallel, 1, maxParallel); err != nil {
+		return err
+	}
 	trials, err := c.plan()
 	if err != nil {
 		return err
@@ -163,9 +165,6 @@ func (c *sharpnessCmd) runner() (*sharpness.Runner, *sharpness.Document, error) 
 		Settings: suites.Settings{QEMU: qemu, Archs: []string{c.Arch}},
 		Command:  func(s suites.Settings) (runner.Command, error) { return workerCommand(s, 0) },
 		Parallel: c.Parallel,
-	}
-	if c.Parallel <= 0 {
-		r.Parallel = runtime.NumCPU()
 	}
 	if _, err := r.Settings.FindBuild(c.Arch); err != nil {
 		return nil, nil, err

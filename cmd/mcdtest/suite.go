@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,23 +31,26 @@ import (
 
 // specFlags say which specs to run on what, except for the QEMU.
 type specFlags struct {
-	Arch      string `placeholder:"ARCH,…" help:"Architectures (${architectures}), or all that there is a QEMU for. Unless given: the QEMU's own, or arm."`
+	Arch      string `placeholder:"ARCH,…" help:"Architectures (${architectures}), or all. Those that there is no QEMU for are not applicable. Unless given: the QEMU's own, or arm."`
 	Cores     []int  `default:"1" placeholder:"N" help:"Numbers of cores, 1 to ${max_cores}; the specs run with each."`
 	Dialect   string `default:"all" enum:"all,packet,json" help:"packet (2023), json (2025), or all that the endpoint speaks."`
 	Endpoint  string `default:"auto" enum:"auto,native,stub" help:"Where MCD is spoken: native (QEMU's own -mcd), stub (mcdtest's, in front of QEMU), or auto: native if the build has it."`
 	Fast      bool   `help:"Only the fast specs that matter most."`
 	Specs     string `placeholder:"REGEXP" help:"Only specs whose ID matches; --list shows IDs."`
-	Parallel  int    `short:"p" default:"0" placeholder:"N" help:"So many specs at the same time; one for each processor unless given."`
+	Parallel  int    `short:"p" default:"${processors}" placeholder:"N" help:"So many specs at the same time; one for each processor unless given."`
 	Seed      int64  `placeholder:"N" help:"Shuffle the specs, in the same way for the same number."`
 	Artifacts string `placeholder:"DIR" help:"Write a script for each failure here that reproduces it."`
-	Fault     string `hidden:"" help:"Put a fault of the catalogue between client and endpoint."`
+	Fault     string `hidden:"" env:"${fault_variable}" help:"Put a fault of the catalogue between client and endpoint."`
 }
 
-// settings finds the QEMUs and checks the flags. It notes what it leaves out.
-func (f *specFlags) settings(qemu string, note func(string)) (suites.Settings, error) {
+// settings finds the QEMUs and checks the flags.
+func (f *specFlags) settings(qemu string) (suites.Settings, error) {
 	s := suites.Settings{QEMU: qemu, Cores: f.Cores, Fast: f.Fast, Fault: f.Fault, Artifacts: f.Artifacts}
 	if qemu == "" {
 		s.QEMU = os.Getenv(harness.QEMUVariable)
+	}
+	if err := within("parallel", f.Parallel, 1, maxParallel); err != nil {
+		return s, err
 	}
 	for _, n := range f.Cores {
 		if n < 1 || n > guest.MaxCores {
@@ -85,30 +89,49 @@ func (f *specFlags) settings(qemu string, note func(string)) (suites.Settings, e
 		}
 		s.Archs = []string{build.Arch}
 	case "all":
-		var none []string
-		for _, arch := range guest.Architectures() {
-			if _, err := s.FindBuild(arch); err != nil {
-				none = append(none, arch)
-			} else {
-				s.Archs = append(s.Archs, arch)
-			}
-		}
-		if len(s.Archs) == 0 {
-			_, err := s.FindBuild(guest.Architectures()[0])
-			return s, fmt.Errorf("--arch=all: there is a QEMU for no architecture: %w", err)
-		}
-		if len(none) > 0 {
-			note(fmt.Sprintf("Not tested, since there is no QEMU for them: %s", strings.Join(none, ", ")))
-		}
+		s.Archs = guest.Architectures()
 	default:
 		for _, arch := range strings.Split(f.Arch, ",") {
 			if !slices.Contains(guest.Architectures(), arch) {
-				return s, fmt.Errorf("--arch=%s: there are guest programs for %s", arch, strings.Join(guest.Architectures(), ", "))
+				return s, fmt.Errorf("--arch=%s: there is no guest program for %q; there are some for %s", f.Arch, arch, strings.Join(guest.Architectures(), ", "))
 			}
 			s.Archs = append(s.Archs, arch)
 		}
 	}
-	return s, nil
+	return s, f.speaks(s)
+}
+
+// speaks makes sure that the builds speak MCD themselves, and as they are to, where that is what is tested.
+func (f *specFlags) speaks(s suites.Settings) error {
+	for _, arch := range s.Archs {
+		build, err := s.FindBuild(arch)
+		if err != nil || s.EndpointOf(build) != harness.Native {
+			continue // buildUnderTest says what is missing
+		}
+		if build.MCD == "" {
+			return fmt.Errorf("--endpoint=native: %s has no option -mcd: use --endpoint=stub, which puts mcdtest's own in front of it, or a build with -mcd", build)
+		}
+		for _, d := range s.Dialects {
+			if !build.Speaks(d) {
+				return fmt.Errorf("--dialect=%s: the -mcd of %s speaks another one: leave the flag out, or use --endpoint=stub, which speaks both", d, build)
+			}
+		}
+	}
+	return nil
+}
+
+// What is asked for beyond these is a slip of the keyboard.
+const (
+	maxParallel = 256
+	maxRounds   = 100_000
+)
+
+// within checks a number of a flag.
+func within(flag string, n, least, most int) error {
+	if n < least || n > most {
+		return fmt.Errorf("--%s=%d: it is to be a number from %d to %d", flag, n, least, most)
+	}
+	return nil
 }
 
 // writable makes a folder if need be, and tries to write there.
@@ -139,13 +162,6 @@ func canWrite(names ...string) error {
 	return nil
 }
 
-func (f *specFlags) parallel() int {
-	if f.Parallel > 0 {
-		return f.Parallel
-	}
-	return runtime.NumCPU()
-}
-
 // suiteItems lists the items of a run, and those of its shard as a run wants them.
 func suiteItems(s suites.Settings) (all []suites.Item, mine []runner.Item, err error) {
 	shard := s.Shard
@@ -170,11 +186,17 @@ func suiteItems(s suites.Settings) (all []suites.Item, mine []runner.Item, err e
 }
 
 // buildUnderTest finds and probes the QEMUs of a run, and starts a machine with each, so that a run of a thousand specs
-// does not begin where none can work.
+// does not begin where none can work. The specs of an architecture that the build lacks are not applicable, unless it
+// lacks all.
 func buildUnderTest(ctx context.Context, s suites.Settings, label string) (result.Build, error) {
 	b := result.Build{Label: label, Paths: make(map[string]string), Versions: make(map[string]string)}
-	for i, arch := range s.Archs {
+	var lacking error
+	for _, arch := range s.Archs {
 		build, err := s.FindBuild(arch)
+		if errors.Is(err, harness.ErrNoTarget) {
+			lacking = cmp.Or(lacking, err)
+			continue
+		}
 		if err != nil {
 			return b, err
 		}
@@ -192,7 +214,7 @@ func buildUnderTest(ctx context.Context, s suites.Settings, label string) (resul
 		}
 		b.Paths[arch], b.Versions[arch] = build.Path, build.Version
 		switch {
-		case i == 0:
+		case len(b.Paths) == 1:
 			b.Endpoint = string(kind)
 		case b.Endpoint != string(kind):
 			b.Endpoint = ""
@@ -203,6 +225,9 @@ func buildUnderTest(ctx context.Context, s suites.Settings, label string) (resul
 				b.Label = "QEMU " + build.Version
 			}
 		}
+	}
+	if len(b.Paths) == 0 {
+		return b, lacking
 	}
 	return b, nil
 }
@@ -263,7 +288,7 @@ Examples:
 }
 
 func (c *suiteCmd) Run(ctx context.Context, con *console) error {
-	settings, err := c.settings(c.QEMU, func(text string) { fmt.Fprintln(con.err, text) })
+	settings, err := c.settings(c.QEMU)
 	if err != nil {
 		return err
 	}
@@ -273,8 +298,8 @@ func (c *suiteCmd) Run(ctx context.Context, con *console) error {
 			return fmt.Errorf("--shard: %w", err)
 		}
 	}
-	if c.Repeat < 1 {
-		return fmt.Errorf("--repeat=%d: once is the least", c.Repeat)
+	if err := within("repeat", c.Repeat, 1, maxRounds); err != nil {
+		return err
 	}
 	all, items, err := suiteItems(settings)
 	if err != nil {
@@ -376,6 +401,9 @@ func (r *suiteRun) run(ctx context.Context) error {
 	case !r.result.Summary().OK():
 		return failed(statusFailed)
 	}
+	if none := r.result.NothingApplies(); none != "" && r.Shard == "" { // a part may be of such specs only
+		return errors.New(none)
+	}
 	return nil
 }
 
@@ -414,7 +442,7 @@ func (r *suiteRun) close(f result.Footer) error {
 }
 
 func (r *suiteRun) rounds(ctx context.Context) error {
-	progress := runner.NewProgress(r.items, r.Repeat, r.parallel())
+	progress := runner.NewProgress(r.items, r.Repeat, r.Parallel)
 	display := live.Start(r.con.err, progress.Snapshot)
 	defer display.Close()
 	stop := onDescribe(display, progress)
@@ -430,7 +458,7 @@ func (r *suiteRun) rounds(ctx context.Context) error {
 			return err
 		}
 		pool := &runner.Pool{
-			Command: command, Limits: runner.DefaultLimits, Workers: r.parallel(), Items: r.items, Progress: progress,
+			Command: command, Limits: runner.DefaultLimits, Workers: r.Parallel, Items: r.items, Progress: progress,
 			Expected: func(s result.Spec) string {
 				return r.expected.Reason(s.ID, r.result.Header.Build.Versions[s.Arch])
 			},

@@ -173,6 +173,7 @@ func TestSuiteThatCannotRun(t *testing.T) {
 	if err := os.WriteFile(file, []byte("build: b\nnonsense: c\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	armOnly := armOnly(t)
 	notQEMU := filepath.Join(dir, "qemu-system-arm")
 	if err := os.WriteFile(notQEMU, []byte("#!/bin/sh\necho QEMU emulator version 9.9.9\necho Cannot start >&2\n"), 0o777); err != nil {
 		t.Fatal(err)
@@ -183,10 +184,21 @@ func TestSuiteThatCannotRun(t *testing.T) {
 	}{
 		{[]string{"--specs", "no such spec"}, "there is no such spec"},
 		{[]string{"--specs", "("}, "--specs: error parsing regexp"},
-		{[]string{"--arch", "vax"}, "--arch=vax: there are guest programs for"},
+		{[]string{"--arch", "vax"}, "--arch=vax: there is no guest program for \"vax\"; there are some for arm, "},
 		{[]string{"--cores", "99"}, "--cores=99"},
 		{[]string{"--shard", "3/2"}, `--shard: "3/2" is not a shard I/N`},
-		{[]string{"--repeat", "0"}, "--repeat=0"},
+		{[]string{"--arch", "arm,"}, `--arch=arm,: there is no guest program for ""`},
+		{[]string{"--cores", "-1"}, "--cores=-1"},
+		{[]string{"--repeat", "0"}, "--repeat=0: it is to be a number from 1 to"},
+		{[]string{"--repeat", "-1"}, "--repeat=-1: it is to be a number from 1 to"},
+		{[]string{"--repeat", "9223372036854775807"}, "--repeat=9223372036854775807: it is to be a number from 1 to"},
+		{[]string{"--repeat", "99999999999999999999"}, "--repeat: expected a valid 64 bit int"},
+		{[]string{"-p", "0"}, "--parallel=0: it is to be a number from 1 to"},
+		{[]string{"-p", "-3"}, "--parallel=-3: it is to be a number from 1 to"},
+		{[]string{"--parallel", "1000000"}, "--parallel=1000000: it is to be a number from 1 to"},
+		{[]string{"--endpoint", "native"}, "has no option -mcd: use --endpoint=stub"},
+		{[]string{"--arch", "riscv64", "--qemu", armOnly}, "there is no qemu-system-riscv64 in the folder"},
+		{[]string{"--specs", "arm json cores: of 2: a core beyond"}, "nothing was tested: 1 of 1 specs were skipped, such as"},
 		{[]string{"--qemu", "/nonexistent"}, "/nonexistent"},
 		{[]string{"--qemu", notQEMU}, "Cannot start"},
 		{[]string{"--fault", "no-such-fault", "--specs", quickSpecs}, `there is no fault "no-such-fault"`},
@@ -202,6 +214,57 @@ func TestSuiteThatCannotRun(t *testing.T) {
 		if got.status != statusCannotRun || !strings.Contains(got.errors, c.says) {
 			t.Errorf("%q: exit status %d, want 2 with %q:\n%s%s", c.args, got.status, c.says, got.out, got.errors)
 		}
+	}
+}
+
+// armOnly makes a folder that has a QEMU for arm and no other.
+func armOnly(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink(needQEMU(t, "arm"), filepath.Join(dir, "qemu-system-arm")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// An architecture that the build lacks is not applicable, and does not keep the others from being tested.
+func TestSuiteOfABuildThatLacksATarget(t *testing.T) {
+	t.Parallel()
+	needQEMU(t, "arm")
+	dir := t.TempDir()
+	out, junit := filepath.Join(dir, "result.jsonl"), filepath.Join(dir, "junit.xml")
+	for _, archs := range []string{"arm,riscv64", "riscv64,arm,arm"} {
+		got := mcdtest(t, noRaceExit, "suite", "--arch", archs, "--qemu", armOnly(t), "--specs", "packet memory: an access across", "--out", out, "--junit", junit)
+		const reason = "not applicable: find a QEMU for riscv64: there is no qemu-system-riscv64 in the folder "
+		if got.status != 0 || !strings.Contains(got.out, reason) || !strings.Contains(got.out, "1 passed, 0 failed, 1 skipped") {
+			t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
+		}
+		r := openResult(t, out)
+		if len(r.Specs) != 2 || r.Header.Build.Versions["arm"] == "" || r.Header.Build.Endpoint != "stub" {
+			t.Fatalf("%+v", r)
+		}
+		for _, s := range r.Specs {
+			if s.Arch == "riscv64" && (s.Outcome != result.Skipped || !strings.HasPrefix(s.Reason, reason)) || s.Arch == "arm" && s.Outcome != result.Passed {
+				t.Errorf("%+v", s)
+			}
+		}
+		if text, err := os.ReadFile(junit); err != nil || !bytes.Contains(text, []byte(reason)) || !bytes.Contains(text, []byte(`tests="2" failures="0" skipped="1"`)) {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+}
+
+// A fault is put in by the environment, too, as the documentation says.
+func TestSuiteWithAFaultOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	needQEMU(t, "arm")
+	got := mcdtest(t, append(noRaceExit[:1:1], suites.FaultVariable+"="+slowFault), "suite", "--specs", quickSpecs)
+	if got.status != statusFailed || !strings.Contains(got.out, "1 passed, 2 failed") {
+		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
+	}
+	got = mcdtest(t, append(noRaceExit[:1:1], suites.FaultVariable+"=no-such-fault"), "suite", "--specs", quickSpecs)
+	if got.status != statusCannotRun || !strings.Contains(got.errors, `there is no fault "no-such-fault"`) {
+		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
 	}
 }
 

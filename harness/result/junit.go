@@ -146,10 +146,12 @@ func (s Spec) junit(class string) JUnitTest {
 		t.Failure = NewJUnitMessage("passed, but was expected to fail: "+s.Expected, "")
 	case s.Outcome == Failed && s.Expected != "":
 		t.Skipped = NewJUnitMessage("failed as expected: "+s.Expected, s.Failure)
-	case s.Outcome == Failed, s.Outcome == Interrupted:
+	case s.Outcome == Failed:
 		t.Failure = NewJUnitMessage(s.Headline(), s.Failure+"\n"+s.Location)
 	case s.Outcome == Skipped:
 		t.Skipped = NewJUnitMessage(s.Reason, "")
+	case s.Outcome == Interrupted: // nothing is known of it
+		t.Skipped = NewJUnitMessage("interrupted: "+s.Headline(), s.Failure)
 	}
 	t.SystemErr = xmlText(s.Process)
 	if s.Evidence == nil || t.Failure == nil && t.Skipped == nil {

@@ -4,6 +4,7 @@ package result
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -169,6 +170,15 @@ func (s *Summary) Add(spec Spec) {
 	default:
 		s.Interrupted++
 	}
+}
+
+// NothingApplies says why nothing was tested, if every spec was skipped; it is empty otherwise.
+func (r *Result) NothingApplies() string {
+	s := r.Summary()
+	if s.Skipped == 0 || s.Skipped < len(r.Specs) || s.NotRun > 0 {
+		return ""
+	}
+	return fmt.Sprintf("nothing was tested: %d of %d specs were skipped, such as %q: %s", s.Skipped, s.Planned, r.Specs[0].ID, r.Specs[0].Headline())
 }
 
 // OK reports whether all that ran is as it should be.

@@ -406,8 +406,8 @@ func TestJUnit(t *testing.T) {
 	if err := xml.Unmarshal(text, &back); err != nil {
 		t.Fatal(err)
 	}
-	if back.Tests != 6 || back.Failures != 3 || back.Skipped != 2 {
-		t.Errorf("%d tests, %d failures, %d skipped; want 6, 3 (a failure, an unexpected pass, an interruption), 2 (a skip, an expected failure)", back.Tests, back.Failures, back.Skipped)
+	if back.Tests != 6 || back.Failures != 2 || back.Skipped != 3 {
+		t.Errorf("%d tests, %d failures, %d skipped; want 6, 2 (a failure, an unexpected pass), 3 (a skip, an expected failure, an interruption)", back.Tests, back.Failures, back.Skipped)
 	}
 }
 

@@ -53,6 +53,8 @@ type Run struct {
 	Planned int           // how many there are
 	Stderr  []string      // of QEMU, if something went wrong
 	Err     error         // why it could not be played, or why QEMU ended badly
+	// NotApplicable says that the build lacks the architecture; Err says how.
+	NotApplicable bool
 }
 
 // OK reports whether every step was played and held.
@@ -155,11 +157,22 @@ func (p *Printer) End(r *Run) {
 			held++
 		}
 	}
-	verdict := p.Style.Good("ok")
-	if !r.OK() {
-		verdict = p.Style.Bad("FAILED")
+	fmt.Fprintf(p.W, "%s  %s: %d of %d steps hold, %s (machine up in %s)\n", p.verdict(r), r.Machine.Arch, held, r.Planned, Duration(r.Took), Duration(r.Started))
+}
+
+// NotPlayed says why a run is none.
+func (p *Printer) NotPlayed(r *Run) {
+	fmt.Fprintf(p.W, "%s  %s  %v\n\n", p.Style.Bold(r.Machine.Arch), p.verdict(r), r.Err)
+}
+
+func (p *Printer) verdict(r *Run) string {
+	switch {
+	case r.NotApplicable:
+		return p.Style.Warn("not applicable")
+	case !r.OK():
+		return p.Style.Bad("FAILED")
 	}
-	fmt.Fprintf(p.W, "%s  %s: %d of %d steps hold, %s (machine up in %s)\n", verdict, r.Machine.Arch, held, r.Planned, Duration(r.Took), Duration(r.Started))
+	return p.Style.Good("ok")
 }
 
 // Table writes a line for each of several runs.
@@ -167,10 +180,7 @@ func (p *Printer) Table(runs []*Run, took time.Duration) {
 	fmt.Fprintln(p.W)
 	fmt.Fprintln(p.W, p.Style.Bold(fmt.Sprintf("%-9s %-9s %-8s %-8s %5s %9s %9s", "", "QEMU", "endpoint", "dialect", "steps", "up in", "took")))
 	for _, r := range runs {
-		verdict := p.Style.Good("ok")
-		if !r.OK() {
-			verdict = p.Style.Bad("FAILED")
-		}
+		verdict := p.verdict(r)
 		if r.Err != nil && len(r.Steps) == 0 {
 			fmt.Fprintf(p.W, "%-9s %s  %v\n", r.Machine.Arch, verdict, r.Err)
 			continue
@@ -211,15 +221,16 @@ func (r *Run) MarshalJSON() ([]byte, error) {
 	}
 	out := struct {
 		Machine
-		OK      bool     `json:"ok"`
-		Error   string   `json:"error,omitempty"`
-		Started int64    `json:"started_us"`
-		Took    int64    `json:"took_us"`
-		Planned int      `json:"planned_steps"`
-		Steps   []step   `json:"steps"`
-		Stderr  []string `json:"stderr,omitempty"`
+		OK            bool     `json:"ok"`
+		Error         string   `json:"error,omitempty"`
+		NotApplicable bool     `json:"not_applicable,omitempty"`
+		Started       int64    `json:"started_us"`
+		Took          int64    `json:"took_us"`
+		Planned       int      `json:"planned_steps"`
+		Steps         []step   `json:"steps"`
+		Stderr        []string `json:"stderr,omitempty"`
 	}{
-		Machine: r.Machine, OK: r.OK(), Error: text(r.Err), Started: r.Started.Microseconds(), Took: r.Took.Microseconds(),
+		Machine: r.Machine, OK: r.OK(), Error: text(r.Err), NotApplicable: r.NotApplicable, Started: r.Started.Microseconds(), Took: r.Took.Microseconds(),
 		Planned: r.Planned, Steps: []step{}, Stderr: r.Stderr,
 	}
 	for _, s := range r.Steps {

@@ -74,9 +74,10 @@ func Line(s result.Summary, took time.Duration) string {
 
 // row is the sum of a case.
 type row struct {
-	name string
-	sum  result.Summary
-	took time.Duration
+	name  string
+	specs int
+	sum   result.Summary
+	took  time.Duration
 }
 
 func table(w io.Writer, style term.Style, specs []result.Spec) {
@@ -88,6 +89,7 @@ func table(w io.Writer, style term.Style, specs []result.Spec) {
 			byName[name] = &row{name: name}
 			rows = append(rows, byName[name])
 		}
+		byName[name].specs++
 		byName[name].sum.Add(s)
 		byName[name].took += s.Took
 	}
@@ -101,7 +103,11 @@ func table(w io.Writer, style term.Style, specs []result.Spec) {
 		if r.sum.Failed+r.sum.UnexpectedPasses > 0 {
 			failed = style.Bad(failed)
 		}
-		fmt.Fprintf(w, "%s  %7d %s %9d %8d %7.1f s\n", term.Pad(r.name, width), r.sum.Passed, failed, r.sum.ExpectedFailures, r.sum.Skipped, r.took.Seconds())
+		note := ""
+		if r.specs == r.sum.Skipped { // why is told below
+			note = "  " + style.Warn("not applicable")
+		}
+		fmt.Fprintf(w, "%s  %7d %s %9d %8d %7.1f s%s\n", term.Pad(r.name, width), r.sum.Passed, failed, r.sum.ExpectedFailures, r.sum.Skipped, r.took.Seconds(), note)
 	}
 	fmt.Fprintln(w)
 }

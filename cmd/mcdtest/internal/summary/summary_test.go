@@ -19,9 +19,10 @@ func spec(index int, name string, o result.Outcome) result.Spec {
 	return result.Spec{ID: "arm packet " + name, Index: index, Subject: subject, Outcome: o, Took: 500 * time.Millisecond}
 }
 
-const want = `case           passed  failed  expected  skipped   of work
-arm packet          1       2         2        3     4.0 s
-riscv64 json        1       0         0        0     0.0 s
+const want = `case            passed  failed  expected  skipped   of work
+arm packet           1       2         2        3     4.0 s
+riscv64 json         1       0         0        0     0.0 s
+x86_64 packet        0       0         0        1     0.0 s  not applicable
 
 PASSED arm packet session: got better
     it was expected to fail: it was bad
@@ -40,9 +41,10 @@ Failed as expected
 Skipped
     arm packet kill: once: no reason given
     2 specs, such as arm packet reset: one: not applicable: there is no reset
+    x86_64 packet memory: fine: not applicable: there is no QEMU for it
 
 Expectation without a spec: known.yaml:3: there is no spec "x"
-2 passed, 1 failed, 3 skipped, 2 failed as expected, 1 passed unexpectedly, 1 not run in 61.5 s
+2 passed, 1 failed, 4 skipped, 2 failed as expected, 1 passed unexpectedly, 1 not run in 61.5 s
 `
 
 func TestPrint(t *testing.T) {
@@ -56,9 +58,10 @@ func TestPrint(t *testing.T) {
 	skip1, skip2, skip3 := spec(5, "reset: one", result.Skipped), spec(6, "reset: two", result.Skipped), spec(0, "kill: once", result.Skipped)
 	skip1.Reason, skip2.Reason = "not applicable: there is no reset", "not applicable: there is no reset"
 	other := result.Spec{ID: "riscv64 json memory: fine", Index: 8, Subject: "memory", Outcome: result.Passed}
+	lacking := result.Spec{ID: "x86_64 packet memory: fine", Index: 9, Subject: "memory", Outcome: result.Skipped, Reason: "not applicable: there is no QEMU for it"}
 	r := &result.Result{
-		Header: result.Header{Planned: 10},
-		Specs:  []result.Spec{other, better, failed, skip2, skip1, known2, known1, skip3, spec(0, "loop: fine", result.Passed)},
+		Header: result.Header{Planned: 11},
+		Specs:  []result.Spec{other, lacking, better, failed, skip2, skip1, known2, known1, skip3, spec(0, "loop: fine", result.Passed)},
 		Footer: &result.Footer{Unmatched: []string{`known.yaml:3: there is no spec "x"`}},
 	}
 	var out bytes.Buffer
