@@ -72,11 +72,13 @@ var (
 	hostPackages = []string{"os", "syscall", "golang.org/x/sys/unix"}
 	hostCalls    = map[string][]string{
 		"listen.go":               {"os.Remove", "os.Lstat", "os.Chmod", "net.Listen", "net.Dial", "syscall.Fchmod"},
+		"busypoll/busypoll.go":    {"syscall.Read"}, // of its own connection
+		"busypoll/yield_linux.go": {"unix.RawSyscall", "unix.SYS_SCHED_YIELD"},
 		"packet/hangup_linux.go":  {"unix.Poll"},
 		"rsp/rsp.go":              {"syscall.Read"}, // of its own connection
 		"mcdjson/hangup_linux.go": {"unix.Poll"},
 	}
-	harmless    = regexp.MustCompile(`^(os\.Err\w+|syscall\.(E[A-Z]+|Errno|RawConn|Conn)|unix\.(POLL\w+|PollFd|E[A-Z]+)|net\.(Conn|Err\w+|Listener|TCPAddr|Error|ListenConfig|Addr|UnixConn))$`)
+	harmless    = regexp.MustCompile(`^(os\.Err\w+|syscall\.(E[A-Z]+|Errno|RawConn|Conn)|unix\.(POLL\w+|PollFd|E[A-Z]+)|os\.NewSyscallError|net\.(Conn|Err\w+|Listener|TCPAddr|TCPConn|OpError|Error|ListenConfig|Addr|UnixConn))$`)
 	monitorWord = []string{"query-target", "query-cpus-fast", "qom-get", "query-status", "system_reset", "quit", "qmp_capabilities", "human-monitor-command"}
 	hmpWord     = []string{"info mtree -f", "gva2gpa %#x", "xp /%dxb %#x"}
 )

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"mcdtest/stub/busypoll"
 	"mcdtest/stub/packet"
 	"mcdtest/stub/target"
 )
@@ -170,7 +171,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 	defer func() { <-s.busy }()
 	log := s.opts.Log.With("client", conn.RemoteAddr())
 	log.Info("client connected")
-	err := s.talk(ctx, conn)
+	err := s.talk(ctx, busypoll.New(conn))
 	select {
 	case <-s.target.Done():
 		log.Info("client dropped", "reason", "the machine has ended")

@@ -28,6 +28,7 @@ import (
 	"sync"
 	"time"
 
+	"mcdtest/stub/busypoll"
 	"mcdtest/stub/qmp"
 	"mcdtest/stub/qtest"
 	"mcdtest/stub/rsp"
@@ -107,7 +108,7 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	t := &Target{
-		gdb: rsp.New(cfg.GDB), mon: cfg.QMP, qt: cfg.QTest, log: log,
+		gdb: rsp.New(busypoll.New(cfg.GDB)), mon: cfg.QMP, qt: cfg.QTest, log: log,
 		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), unexplained: make(map[int]uint64), asleep: make(map[int]uint64), selected: -1,
 	}
 	loopCtx, cancel := context.WithCancel(context.Background())
