@@ -10,6 +10,7 @@ import (
 
 	"mcdtest/guest"
 	"mcdtest/harness"
+	"mcdtest/harness/launch"
 	"mcdtest/harness/rawclient"
 	"mcdtest/stub/rsp"
 )
@@ -69,7 +70,7 @@ func BenchmarkStep(b *testing.B) {
 // BenchmarkStop lets the machine go and stops it, to the knowledge that it stands.
 func BenchmarkStop(b *testing.B) {
 	i := image(b, guest.Loop)
-	p, g := direct(b, i, 1)
+	_, g := direct(b, i, 1)
 	stopper := func(c *rawclient.Client) func() error {
 		return func() error {
 			if err := c.Go(background, true, 0); err != nil {
@@ -81,7 +82,6 @@ func BenchmarkStop(b *testing.B) {
 			return stands(c, 0)
 		}
 	}
-	monitor := p.Monitors()[0]
 	conn, _ := served(b, i, 1)
 	ways := []way{
 		each("gdbstub", func() error {
@@ -100,8 +100,13 @@ func BenchmarkStop(b *testing.B) {
 	if c, ok := native(b, harness.Config{}); ok {
 		ways = append(ways, each("native", stopper(c)))
 	}
-	other, _ := direct(b, i, 1)
-	monitor = other.Monitors()[0]
+	// Without a gdbstub, whose reply to each stop would have to be read.
+	p, err := launch.Start(b.Context(), launch.Spec{Path: build(b).Path, Args: bareArgs(guestFile(b, i), i, 1), Monitors: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(p.Kill)
+	monitor := p.Monitors()[0]
 	ways = append(ways, each("QMP", func() error {
 		if err := monitor.Execute(background, "cont", nil, nil); err != nil {
 			return err
