@@ -37,7 +37,7 @@ func (r *Rig) expectHit(ctx context.Context, d debugger.Debugger, core int, tr d
 	Expect(debugger.PC(ctx, d, core)).To(Equal(tr.Addr), "pc of core %d at the %v", core, tr)
 }
 
-var _ = breakpointSpec("it stops before the instruction, at every label of the loop", Spec{Fast: true, Labels: []string{"observer"}},
+var _ = breakpointSpec("it stops before the instruction, at every label of the loop", Spec{Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		for _, label := range r.Guest().Labels() {
 			tr := r.exec(label)
@@ -116,7 +116,7 @@ var _ = breakpointSpec("removing one that is not there is refused", Spec{Fast: t
 		Expect(d.Remove(ctx, 0, debugger.Trigger{Type: debugger.Read, Addr: r.Guest().Addr("counter")})).To(MatchError(debugger.ErrRefused))
 	})
 
-var _ = breakpointSpec("several stop in the order of the program", Spec{Fast: true},
+var _ = breakpointSpec("several stop in the order of the program", Spec{},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		labels := r.Guest().Labels()
 		for _, label := range labels {

@@ -96,7 +96,7 @@ var _ = controlSpec("run control", "a stop is told once, with its event", Spec{F
 	}
 })
 
-var _ = controlSpec("cores", "of 2: a core that is not global is left alone by the others' global commands", Spec{Cores: 2, Variant: guest.SMP, Labels: []string{"smp", "observer", "ours"}},
+var _ = controlSpec("cores", "of 2: a core that is not global is left alone by the others' global commands", Spec{Fast: true, Cores: 2, Variant: guest.SMP, Labels: []string{"smp", "observer", "ours"}},
 	func(ctx context.Context, r *Rig, o *objectSeat) {
 		o.twoRunning(ctx, r)
 		Expect(o.c.SetGlobal(ctx, o.uids[1], false)).To(Succeed())
@@ -154,7 +154,7 @@ var _ = controlSpec("cores", "of 2: run and stop that are not global are for one
 		}
 	})
 
-var _ = controlSpec("reset", "there is one class, and its vector is its bit", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = controlSpec("reset", "there is one class, and its vector is its bit", Spec{}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	vector, err := o.c.QryRstClasses(ctx, o.uids[0])
 	Expect(err).NotTo(HaveOccurred())
 	Expect(vector&1).To(BeEquivalentTo(1), "rst-class-vector %#x", vector)

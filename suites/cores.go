@@ -76,7 +76,7 @@ func expectRunning(ctx context.Context, d debugger.Debugger, running bool, cores
 	}
 }
 
-var _ = coresSpec("they are listed, each with its tables", Spec{Fast: true},
+var _ = coresSpec("they are listed, each with its tables", Spec{},
 	func(ctx context.Context, r *Rig, d debugger.Debugger, cores []int) {
 		list, err := d.Cores(ctx)
 		Expect(err).NotTo(HaveOccurred())
@@ -149,7 +149,7 @@ func (r *Rig) toLabel(ctx context.Context, d debugger.Debugger, cores []int, lab
 	}
 }
 
-var _ = coresSpec("stepping one moves it alone", Spec{Fast: true},
+var _ = coresSpec("stepping one moves it alone", Spec{},
 	func(ctx context.Context, r *Rig, d debugger.Debugger, cores []int) {
 		r.toLabel(ctx, d, cores, "loop")
 		labels := r.Guest().Labels()
@@ -247,7 +247,7 @@ var _ = coresSpec("a watchpoint stops the one that has it, at its own slot", Spe
 		r.expectWatch(ctx, d, last, tr, "after_store")
 	})
 
-var _ = coresSpec("each has registers of its own", Spec{Fast: true},
+var _ = coresSpec("each has registers of its own", Spec{},
 	func(ctx context.Context, r *Rig, d debugger.Debugger, cores []int) {
 		number, slot := r.Guest().CoreRegister(), r.Guest().SlotRegister()
 		for _, c := range cores {

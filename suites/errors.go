@@ -49,7 +49,7 @@ func (o *objectSeat) raw(ctx context.Context, text string) map[string]json.RawMe
 	return reply.Return
 }
 
-var _ = errorSpec("a slot tells of the last failure, as often as it is asked", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = errorSpec("a slot tells of the last failure, as often as it is asked", Spec{}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	for range 2 {
 		_, err := o.c.QryTrig(ctx, o.uids[0], 4711)
 		Expect(err).To(MatchError(jsonclient.ErrRefused))
@@ -66,7 +66,7 @@ var _ = errorSpec("a slot tells of the last failure, as often as it is asked", S
 	}
 })
 
-var _ = errorSpec("a slot of which nothing has gone wrong tells of nothing", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = errorSpec("a slot of which nothing has gone wrong tells of nothing", Spec{}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	o.expectSlot(ctx, 0, jsonwire.RetActNone, jsonwire.ErrNone, "after a session was opened")
 	o.expectSlot(ctx, o.uids[0], jsonwire.RetActNone, jsonwire.ErrNone, "after a session was opened")
 })
@@ -117,7 +117,7 @@ var _ = errorSpec("on failure return-status is the only key", Spec{Fast: true}, 
 	Expect(maps.Keys(o.raw(ctx, `{"execute":"mcd-qry-rst-classes","arguments":{"core-uid":1}}`))).To(ConsistOf("return-status", "rst-class-vector"))
 })
 
-var _ = errorSpec("the version must be one that is spoken", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = errorSpec("the version must be one that is spoken", Spec{}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	for _, v := range []jsonwire.Version{{Major: 1, Minor: 0}, {Major: 1, Minor: 1}, {Major: 1, Minor: 1, Author: "SPRINT Release"}} {
 		info, err := o.c.Initialize(ctx, v)
 		Expect(err).NotTo(HaveOccurred(), "%+v", v)
@@ -230,7 +230,7 @@ var _ = errorSpec("a core beyond the last cannot be opened", Spec{Fast: true}, f
 	}
 })
 
-var _ = errorSpec("opening and closing twice, and in the wrong order, is refused", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = errorSpec("opening and closing twice, and in the wrong order, is refused", Spec{}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	_, err := o.c.OpenServer(ctx, "", "")
 	o.refused(ctx, err, 0, jsonwire.ErrConnection, "opening the server twice")
 	_, err = o.c.OpenCore(ctx, o.cons[0])
@@ -262,7 +262,7 @@ var _ = errorSpec("a core that was closed is opened again after the server only"
 	Expect(err).NotTo(HaveOccurred())
 })
 
-var _ = errorSpec("closing the server closes its cores", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = errorSpec("closing the server closes its cores", Spec{}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	before := o.server
 	Expect(o.c.CloseServer(ctx, o.server)).To(Succeed())
 	_, err := o.c.QryState(ctx, o.uids[0])

@@ -15,7 +15,7 @@ import (
 // The bytes of these specs are written by hand, not by the package that the stub frames with.
 
 func framingSpec(name string, s Spec, body func(ctx context.Context, r *Rig, c *rawclient.Client)) bool {
-	s.Subject, s.Name, s.Dialects, s.Fast = "framing", name, packetOnly, true
+	s.Subject, s.Name, s.Dialects = "framing", name, packetOnly
 	s.Labels = append(s.Labels, "wire")
 	s.Body = func(ctx context.Context, r *Rig) {
 		c := r.Packets(ctx)
@@ -50,7 +50,7 @@ var _ = framingSpec("a request is acknowledged and answered", Spec{}, func(ctx c
 	say(ctx, c, "$qsystem#|", "+$qemu-system#|")
 })
 
-var _ = framingSpec("a nack makes the stub send its last packet again, as often as asked", Spec{}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
+var _ = framingSpec("a nack makes the stub send its last packet again, as often as asked", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 	say(ctx, c, "$qsystem#|", "+$qsystem-reply")
 	for range 3 {
 		say(ctx, c, "-", "$qsystem-reply")
@@ -61,7 +61,7 @@ var _ = framingSpec("a nack makes the stub send its last packet again, as often 
 	say(ctx, c, "-", "$shaking your hand#|")
 })
 
-var _ = framingSpec("an ack, and a new packet, discard the kept packet", Spec{}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
+var _ = framingSpec("an ack, and a new packet, discard the kept packet", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 	say(ctx, c, "$qsystem#|", "+$qsystem-reply")
 	nothing(ctx, c, "+-")
 	say(ctx, c, "+", "")
@@ -73,7 +73,7 @@ var _ = framingSpec("an ack, and a new packet, discard the kept packet", Spec{},
 	nothing(ctx, c, "-")
 })
 
-var _ = framingSpec("bytes between packets are skipped", Spec{}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
+var _ = framingSpec("bytes between packets are skipped", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 	say(ctx, c, "xyz\r\n #|~$qsystem#|", "+$qsystem-reply")
 	say(ctx, c, "\xff\x80\x01\x7f$qsystem#|", "+$qsystem-reply")
 	say(ctx, c, strings.Repeat("z", 5000)+"$qsystem#|", "+$qsystem-reply")
@@ -102,13 +102,13 @@ var _ = framingSpec("several packets in a chunk are answered in order", Spec{}, 
 	say(ctx, c, "tem#|", "+$qsystem-reply")
 })
 
-var _ = framingSpec("NULs between packets are skipped, as the published client pads with them", Spec{Labels: []string{"ours"}},
+var _ = framingSpec("NULs between packets are skipped, as the published client pads with them", Spec{Fast: true, Labels: []string{"ours"}},
 	func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 		say(ctx, c, "$qsystem#|"+strings.Repeat("\x00", 1014), "+$qsystem-reply")
 		say(ctx, c, "\x00\x00$qsystem#|\x00$I#|\x00", "+$qsystem-reply+$shaking your hand#|")
 	})
 
-var _ = framingSpec("a NUL inside a packet drops it", Spec{Labels: []string{"ours"}}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
+var _ = framingSpec("a NUL inside a packet drops it", Spec{Fast: true, Labels: []string{"ours"}}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 	nothing(ctx, c, "$qsys\x00tem#|")
 	nothing(ctx, c, "$\x00")
 	nothing(ctx, c, "$qsystem\x00#|")
@@ -119,7 +119,7 @@ var _ = framingSpec("either end mark ends a packet", Spec{}, func(ctx context.Co
 	say(ctx, c, "$qsystem#|", "+$qsystem-reply")
 })
 
-var _ = framingSpec("any other end mark is answered with a nack, and the packet is dropped", Spec{}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
+var _ = framingSpec("any other end mark is answered with a nack, and the packet is dropped", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 	for _, end := range []string{"x", "#", "$", "+", "-", " ", "0", "\n", "\xff", "}"} {
 		say(ctx, c, "$qsystem#"+end, "-")
 		say(ctx, c, "$qsystem#|", "+$qsystem-reply")
@@ -127,7 +127,7 @@ var _ = framingSpec("any other end mark is answered with a nack, and the packet 
 	say(ctx, c, "$C1;0#x", "-")
 })
 
-var _ = framingSpec("a payload of 1,023 bytes is taken, a longer one is dropped without an answer", Spec{}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
+var _ = framingSpec("a payload of 1,023 bytes is taken, a longer one is dropped without an answer", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 	for _, n := range []int{1, 1022, 1023} {
 		say(ctx, c, "$"+strings.Repeat("x", n)+"#|", "+$#|")
 		say(ctx, c, "$qsystem"+strings.Repeat("x", max(0, n-7))+"#|", "+$qsystem-reply")
@@ -139,7 +139,7 @@ var _ = framingSpec("a payload of 1,023 bytes is taken, a longer one is dropped 
 	say(ctx, c, "$"+strings.Repeat("x", 1024)+"$qsystem#|", "+$qsystem-reply")
 })
 
-var _ = framingSpec("a dollar inside a packet is data", Spec{}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
+var _ = framingSpec("a dollar inside a packet is data", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 	say(ctx, c, "$qs$qsystem#|", "+$#|")
 	say(ctx, c, "$$qsystem#|", "+$#|")
 	say(ctx, c, "$qsystem$#|", "+$qsystem-reply")
@@ -157,7 +157,7 @@ var _ = framingSpec("only the start of a payload has to match", Spec{}, func(ctx
 	say(ctx, c, "$qsystem;1;2#|", "+$qsystem-reply")
 })
 
-var _ = framingSpec("a request without a reply gets its acknowledgement and nothing else", Spec{}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
+var _ = framingSpec("a request without a reply gets its acknowledgement and nothing else", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *rawclient.Client) {
 	say(ctx, c, "$I#|", "+$shaking your hand#|")
 	for _, payload := range []string{"i0", "b0;0", "d0"} {
 		say(ctx, c, "$"+payload+"#|$qsystem#|", "++$qsystem-reply")

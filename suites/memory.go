@@ -106,7 +106,7 @@ var _ = memorySpec("a write changes what it names and nothing beside it", Spec{F
 		}
 	})
 
-var _ = memorySpec("a variable is in the byte order of the machine", Spec{Fast: true, Labels: []string{"observer"}},
+var _ = memorySpec("a variable is in the byte order of the machine", Spec{Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig) {
 		d := r.Debugger(ctx)
 		r.ToLoop(ctx, d)

@@ -157,7 +157,7 @@ var _ = objectSpec("a request is answered by one object on one line", Spec{Fast:
 	}
 })
 
-var _ = objectSpec("objects need nothing between them", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
+var _ = objectSpec("objects need nothing between them", Spec{}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
 	for _, n := range []int{2, 3, 50, 500} {
 		Expect(c.Send(ctx, []byte(strings.Repeat(goodObject, n)))).To(Succeed())
 		for i := range n {
@@ -175,7 +175,7 @@ var _ = objectSpec("answers come in the order of the requests", Spec{}, func(ctx
 	}
 })
 
-var _ = objectSpec("white space may be between and inside them", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
+var _ = objectSpec("white space may be between and inside them", Spec{}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
 	spaced := strings.NewReplacer(":", " \t:\r\n ", ",", "\n, ", "{", "{ \n", "}", "\t }").Replace(goodObject)
 	for _, text := range []string{"\n" + goodObject + "\n", " \t\r\n" + goodObject, spaced, "\r\n\r\n" + spaced + "\n\n", strings.Repeat(" ", 5000) + goodObject} {
 		Expect(c.Send(ctx, []byte(text))).To(Succeed())
@@ -195,7 +195,7 @@ var _ = objectSpec("an object may be cut anywhere", Spec{Fast: true}, func(ctx c
 	expectGoodAnswer(ctx, c, "byte by byte, the second")
 })
 
-var _ = objectSpec("brackets and quotes within strings end nothing", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
+var _ = objectSpec("brackets and quotes within strings end nothing", Spec{}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
 	for _, author := range []string{`}`, `{`, `]`, `[`, `\"`, `\\`, `\\\"}`, `\"}}}`, `{\"execute\":\"mcd-exit\"}`, `\u007d`, `\\\\`, `'`} {
 		text := `{"execute":"mcd-initialize","arguments":{"version-req":{"v-api-major":1,"v-api-minor":1,"author":"` + author + `"}}}`
 		Expect(c.Send(ctx, []byte(text))).To(Succeed())
@@ -228,7 +228,7 @@ var _ = objectSpec("a name may be written with escapes", Spec{}, func(ctx contex
 	expectGoodAnswer(ctx, c, "with escapes")
 })
 
-var _ = objectSpec("large objects are taken", Spec{Fast: true}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
+var _ = objectSpec("large objects are taken", Spec{}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
 	for _, n := range []int{4000, 32768, 65000, 65535, 65536, 65537, 131072, 1 << 20} {
 		// White space, and a string that is echoed.
 		Expect(c.Send(ctx, []byte(strings.Replace(goodObject, ",", ","+strings.Repeat(" ", n), 1)))).To(Succeed())
@@ -286,7 +286,7 @@ var _ = objectSpec("a key that comes twice is refused", Spec{Fast: true, Labels:
 	}
 })
 
-var _ = objectSpec("numbers that do not fit are refused", Spec{Fast: true, Labels: []string{"hostile"}}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
+var _ = objectSpec("numbers that do not fit are refused", Spec{Labels: []string{"hostile"}}, func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
 	for _, n := range []string{
 		"65536", "4294967296", "9223372036854775808", "18446744073709551615", "18446744073709551616", "-1", "-9223372036854775809", "1.5", "1e400",
 		"99999999999999999999999999999999", strings.Repeat("9", 10_000), "-" + strings.Repeat("9", 10_000), "1" + strings.Repeat("0", 65536),
@@ -313,7 +313,7 @@ var brokenObjects = []string{
 	"{\"execute\":\"mcd-\nexit\"}\n", "\x00\n", "\x01\x02\x03\n", "}}}}}}\n", ",\n", ":\n", "\xef\xbb\xbf\n",
 }
 
-var _ = objectSpec("what is no request is answered with an error, and the next object is answered", Spec{Fast: true, Labels: []string{"hostile"}},
+var _ = objectSpec("what is no request is answered with an error, and the next object is answered", Spec{Labels: []string{"hostile"}},
 	func(ctx context.Context, _ *Rig, c *jsonclient.Client) {
 		for _, text := range badObjects {
 			Expect(expectErrors(ctx, c, text)).To(BeElementOf(jsonwire.GenericError, jsonwire.CommandNotFound), text)

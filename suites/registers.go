@@ -140,7 +140,7 @@ func counts(name string) bool {
 	return slices.ContainsFunc([]string{"cycle", "instret", "time", "CNT", "PMCCNTR"}, func(s string) bool { return strings.Contains(name, s) })
 }
 
-var _ = registerSpec("a write of the wrong size is refused and changes nothing", Spec{Fast: true, Labels: []string{"ours"}},
+var _ = registerSpec("a write of the wrong size is refused and changes nothing", Spec{Labels: []string{"ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		reg, err := d.FindRegister(ctx, 0, r.Guest().FreeRegisters()[0].Name)
 		Expect(err).NotTo(HaveOccurred())
@@ -152,7 +152,7 @@ var _ = registerSpec("a write of the wrong size is refused and changes nothing",
 		Expect(d.ReadRegister(ctx, 0, reg.ID)).To(Equal(old))
 	})
 
-var _ = registerSpec("pc says where the core goes on", Spec{Fast: true, Labels: []string{"observer"}},
+var _ = registerSpec("pc says where the core goes on", Spec{Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		before := r.Counter(ctx)
 		// Two of the loop's instructions are passed over, and the store is made again.
@@ -179,7 +179,7 @@ var _ = registerSpec("the core goes on with what was written", Spec{Fast: true, 
 		}
 	})
 
-var _ = registerSpec("a register holds what the program computed", Spec{Fast: true, Labels: []string{"observer"}},
+var _ = registerSpec("a register holds what the program computed", Spec{Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		value, slot := r.Guest().ValueRegister(), r.Guest().SlotRegister()
 		Expect(debugger.RegisterValue(ctx, d, 0, slot.Name)).To(Equal(r.Guest().Addr("counter")), "the address of the variable in %s", slot.Name)

@@ -32,7 +32,7 @@ var _ = runSpec("a machine that has not been started stands at its reset pc and 
 		Expect(debugger.PC(ctx, d, 0)).To(Equal(first))
 	})
 
-var _ = runSpec("go runs, stop stops, over and over", Spec{Fast: true, Labels: []string{"observer"}},
+var _ = runSpec("go runs, stop stops, over and over", Spec{Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		r.ToLoop(ctx, d)
 		for range 5 {
@@ -98,7 +98,7 @@ var _ = runSpec("the first step from reset executes an instruction", Spec{Labels
 		r.ExpectRunState(ctx, stopped...)
 	})
 
-var _ = runSpec("go while it runs, stop while it stands and a step while it runs change nothing", Spec{Fast: true, Labels: []string{"observer"}},
+var _ = runSpec("go while it runs, stop while it stands and a step while it runs change nothing", Spec{Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		r.ToLoop(ctx, d)
 		Expect(d.Stop(ctx, 0)).To(Succeed())

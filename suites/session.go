@@ -13,11 +13,11 @@ import (
 )
 
 func sessionSpec(name string, s Spec, body func(ctx context.Context, r *Rig)) bool {
-	s.Subject, s.Name, s.Body, s.Fast = "session", name, body, true
+	s.Subject, s.Name, s.Body = "session", name, body
 	return register(s)
 }
 
-var _ = sessionSpec("it opens, closes and opens again", Spec{}, func(ctx context.Context, r *Rig) {
+var _ = sessionSpec("it opens, closes and opens again", Spec{Fast: true}, func(ctx context.Context, r *Rig) {
 	for range 3 {
 		d := r.Debugger(ctx)
 		_, err := debugger.PC(ctx, d, 0)
@@ -26,7 +26,7 @@ var _ = sessionSpec("it opens, closes and opens again", Spec{}, func(ctx context
 	}
 })
 
-var _ = sessionSpec("D removes every trigger and lets the machine run", Spec{Dialects: packetOnly, Labels: []string{"observer", "ours"}},
+var _ = sessionSpec("D removes every trigger and lets the machine run", Spec{Fast: true, Dialects: packetOnly, Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig) {
 		d := r.Debugger(ctx)
 		r.ToLoop(ctx, d)
@@ -40,7 +40,7 @@ var _ = sessionSpec("D removes every trigger and lets the machine run", Spec{Dia
 		r.ExpectGrowth(ctx, 0)
 	})
 
-var _ = sessionSpec("a disconnect without D leaves the machine and its triggers as they are", Spec{Dialects: packetOnly, Labels: []string{"observer"}},
+var _ = sessionSpec("a disconnect without D leaves the machine and its triggers as they are", Spec{Fast: true, Dialects: packetOnly, Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig) {
 		d := r.Debugger(ctx)
 		r.ToLoop(ctx, d)
@@ -77,7 +77,7 @@ func (r *Rig) reopen(ctx context.Context) debugger.Debugger {
 	return r.Debugger(ctx)
 }
 
-var _ = sessionSpec("a client that ends in the middle of a packet does not disturb the next", Spec{Dialects: packetOnly, Labels: []string{"wire", "ours"}},
+var _ = sessionSpec("a client that ends in the middle of a packet does not disturb the next", Spec{Fast: true, Dialects: packetOnly, Labels: []string{"wire", "ours"}},
 	func(ctx context.Context, r *Rig) {
 		for _, half := range []string{"$", "$qsys", "$qsystem#", "$M0;1;1075838976;4;0000", "$C1;0", "$C1;0#"} {
 			c := r.Packets(ctx)
@@ -92,7 +92,7 @@ var _ = sessionSpec("a client that ends in the middle of a packet does not distu
 		r.ExpectRunState(ctx, "prelaunch")
 	})
 
-var _ = sessionSpec("the kept packet belongs to the connection", Spec{Dialects: packetOnly, Labels: []string{"wire", "ours"}},
+var _ = sessionSpec("the kept packet belongs to the connection", Spec{Fast: true, Dialects: packetOnly, Labels: []string{"wire", "ours"}},
 	func(ctx context.Context, r *Rig) {
 		c := r.Packets(ctx)
 		say(ctx, c, "$qsystem#|", "+$qsystem-reply")
@@ -101,7 +101,7 @@ var _ = sessionSpec("the kept packet belongs to the connection", Spec{Dialects: 
 		nothing(ctx, c, "-")
 	})
 
-var _ = sessionSpec("a second client waits until the first has left", Spec{Dialects: packetOnly}, func(ctx context.Context, r *Rig) {
+var _ = sessionSpec("a second client waits until the first has left", Spec{Fast: true, Dialects: packetOnly}, func(ctx context.Context, r *Rig) {
 	first := r.Packets(ctx)
 	say(ctx, first, "$qsystem#|", "+$qsystem-reply")
 	second := r.Packets(ctx)
@@ -141,7 +141,7 @@ var _ = sessionSpec("many clients in a row are served", Spec{}, func(ctx context
 	}
 })
 
-var _ = sessionSpec("a client that never reads does not stop the machine, and later ones are served", Spec{Dialects: packetOnly, Labels: []string{"observer", "ours"}},
+var _ = sessionSpec("a client that never reads does not stop the machine, and later ones are served", Spec{Fast: true, Dialects: packetOnly, Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig) {
 		d := r.Debugger(ctx)
 		r.ToLoop(ctx, d)

@@ -204,7 +204,7 @@ var _ = topologySpec("the byte order is that of the machine", Spec{}, func(ctx c
 // What follows is about the lists of the packet dialect, one reply after the other.
 
 func packetTopology(name string, s Spec, body func(ctx context.Context, r *Rig, c *rawclient.Client)) bool {
-	s.Dialects, s.Fast = packetOnly, true
+	s.Dialects = packetOnly
 	return topologySpec(name, s, func(ctx context.Context, r *Rig) {
 		c := r.Packets(ctx)
 		_, err := c.OpenServer(ctx)
@@ -252,7 +252,7 @@ func keysOf(f rawclient.Fields) []string {
 	return keys
 }
 
-var _ = packetTopology("every list is walked to its end by handles that count, and every element has the list's keys", Spec{},
+var _ = packetTopology("every list is walked to its end by handles that count, and every element has the list's keys", Spec{Fast: true},
 	func(ctx context.Context, r *Rig, c *rawclient.Client) {
 		for _, l := range packetLists {
 			ids := make(map[string]bool)
@@ -287,7 +287,7 @@ var _ = packetTopology("a handle gives the same element whenever and how often i
 		}
 	})
 
-var _ = packetTopology("a handle past the end is refused, and the list is still there", Spec{Labels: []string{"ours"}},
+var _ = packetTopology("a handle past the end is refused, and the list is still there", Spec{Fast: true, Labels: []string{"ours"}},
 	func(ctx context.Context, r *Rig, c *rawclient.Client) {
 		for _, l := range packetLists {
 			list := walk(ctx, c, l.first, l.next)
@@ -315,7 +315,7 @@ var _ = packetTopology("lists that are walked at the same time do not disturb ea
 		}
 	})
 
-var _ = packetTopology("the memory spaces are those that the specification lists", Spec{Labels: []string{"ours"}},
+var _ = packetTopology("the memory spaces are those that the specification lists", Spec{Fast: true, Labels: []string{"ours"}},
 	func(ctx context.Context, r *Rig, c *rawclient.Client) { expectSpaces(ctx, r, c, false) })
 
 var _ = packetTopology("the memory spaces with EL3 are those that the specification lists",
@@ -375,7 +375,7 @@ var _ = packetTopology("registers of 32-bit ARM are in the two groups that the s
 		}
 	})
 
-var _ = packetTopology("the groups of other architectures have the names of GDB's features", Spec{Archs: []string{"aarch64", "riscv32", "riscv64", "i386", "x86_64"}},
+var _ = packetTopology("the groups of other architectures have the names of GDB's features", Spec{Fast: true, Archs: []string{"aarch64", "riscv32", "riscv64", "i386", "x86_64"}},
 	func(ctx context.Context, r *Rig, c *rawclient.Client) {
 		groups, err := c.Groups(ctx, 0)
 		Expect(err).NotTo(HaveOccurred())
@@ -397,13 +397,13 @@ var _ = packetTopology("the device is named after the architecture", Spec{}, fun
 	Expect(cores).To(Equal(rawclient.Cores{Device: "qemu-" + r.Arch + "-device", Core: r.cpuTypes(ctx)[0], Count: r.Machine.Cores()}))
 })
 
-var _ = packetTopology("the triggers are those that the specification lists", Spec{}, func(ctx context.Context, r *Rig, c *rawclient.Client) {
+var _ = packetTopology("the triggers are those that the specification lists", Spec{Fast: true}, func(ctx context.Context, r *Rig, c *rawclient.Client) {
 	t, err := c.Triggers(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(t).To(Equal(rawclient.Triggers{Count: 16, Types: []int{1, 2, 3, 4}, Option: "break_on_trigger", Action: "check_data_value"}))
 })
 
-var _ = packetTopology("reset class 0 is the reset of the whole system", Spec{}, func(ctx context.Context, r *Rig, c *rawclient.Client) {
+var _ = packetTopology("reset class 0 is the reset of the whole system", Spec{Fast: true}, func(ctx context.Context, r *Rig, c *rawclient.Client) {
 	list, err := c.ResetClasses(ctx)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(list[0]).To(Equal(rawclient.ResetClass{ID: 0, Name: "full_system_reset"}))
@@ -412,11 +412,11 @@ var _ = packetTopology("reset class 0 is the reset of the whole system", Spec{},
 // What follows is about the tables of the JSON dialect.
 
 func jsonTopology(name string, s Spec, body func(ctx context.Context, r *Rig, o *objectSeat)) bool {
-	s.Dialects, s.Fast = jsonOnly, true
+	s.Dialects = jsonOnly
 	return topologySpec(name, s, func(ctx context.Context, r *Rig) { body(ctx, r, r.objectSeat(ctx)) })
 }
 
-var _ = jsonTopology("there is one server, one system and one device, named after the program and the machine", Spec{},
+var _ = jsonTopology("there is one server, one system and one device, named after the program and the machine", Spec{Fast: true},
 	func(ctx context.Context, r *Rig, o *objectSeat) {
 		servers, err := o.c.QryServers(ctx, "", true, 0, 10)
 		Expect(err).NotTo(HaveOccurred())
@@ -432,7 +432,7 @@ var _ = jsonTopology("there is one server, one system and one device, named afte
 		Expect(devices.DeviceConInfo[0].Device).To(Equal(r.Guest().Machine()))
 	})
 
-var _ = jsonTopology("core-id is the index, core-uid one more, and the core's name its QOM type", Spec{Cores: 3, Labels: []string{"observer"}},
+var _ = jsonTopology("core-id is the index, core-uid one more, and the core's name its QOM type", Spec{Fast: true, Cores: 3, Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig, o *objectSeat) {
 		types := r.cpuTypes(ctx)
 		Expect(o.cons).To(HaveLen(len(types)))
@@ -449,7 +449,7 @@ var _ = jsonTopology("core-id is the index, core-uid one more, and the core's na
 		}
 	})
 
-var _ = jsonTopology("the memory spaces are the CPU's address spaces as HMP lists them, and the registers", Spec{Cores: 2, Labels: []string{"observer"}},
+var _ = jsonTopology("the memory spaces are the CPU's address spaces as HMP lists them, and the registers", Spec{Fast: true, Cores: 2, Labels: []string{"observer"}},
 	func(ctx context.Context, r *Rig, o *objectSeat) { o.expectAddressSpaces(ctx) })
 
 var _ = jsonTopology("the memory spaces with EL3 are so, too", Spec{Archs: []string{"arm", "aarch64"}, Args: []string{"-M", "virt,secure=on"}, Labels: []string{"secure", "observer"}},
@@ -487,7 +487,7 @@ func (o *objectSeat) expectAddressSpaces(ctx context.Context) {
 	}
 }
 
-var _ = jsonTopology("a register group is a GDB feature with as many registers as it says", Spec{},
+var _ = jsonTopology("a register group is a GDB feature with as many registers as it says", Spec{Fast: true},
 	func(ctx context.Context, r *Rig, o *objectSeat) {
 		groups, err := o.c.RegGroups(ctx, 1)
 		Expect(err).NotTo(HaveOccurred())

@@ -16,7 +16,7 @@ import (
 )
 
 func transactionSpec(name string, s Spec, body func(ctx context.Context, r *Rig, o *objectSeat)) bool {
-	s.Subject, s.Name, s.Dialects, s.Fast = "transactions", name, jsonOnly, true
+	s.Subject, s.Name, s.Dialects = "transactions", name, jsonOnly
 	s.Body = func(ctx context.Context, r *Rig) {
 		o := r.objectSeat(ctx)
 		r.ToLoop(ctx, o.d)
@@ -71,7 +71,7 @@ func (o *objectSeat) fails(ctx context.Context, code jsonwire.ErrorCode, what st
 	o.refused(ctx, err, o.uids[0], code, "%s", what)
 }
 
-var _ = transactionSpec("reads and writes of several spaces are carried out in order", Spec{Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = transactionSpec("reads and writes of several spaces are carried out in order", Spec{Fast: true, Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	g := r.Guest()
 	logical, physical := g.Addr("scratch"), g.Addr("scratch_phys")
 	first, second := pattern(8, 1), pattern(8, 2)
@@ -98,7 +98,7 @@ var _ = transactionSpec("reads and writes of several spaces are carried out in o
 	Expect(r.Observe(ctx, physical, 16)).To(Equal(after), "as qtest sees it")
 })
 
-var _ = transactionSpec("a list stops at the first transaction that fails", Spec{Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = transactionSpec("a list stops at the first transaction that fails", Spec{Fast: true, Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	g := r.Guest()
 	scratch := g.Addr("scratch_phys")
 	bad := map[string]struct {
@@ -165,7 +165,7 @@ var _ = transactionSpec("access types other than read and write are refused", Sp
 	Expect(r.Observe(ctx, scratch, 8)).To(Equal(want), "nothing was written, as qtest sees it")
 })
 
-var _ = transactionSpec("16 KiB are read and written in one transaction, and in many", Spec{Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = transactionSpec("16 KiB are read and written in one transaction, and in many", Spec{Fast: true, Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	// The program has two pages of its own; what lies behind them is RAM that nothing uses.
 	addr := r.Guest().Addr("scratch_phys") + 0x10000
 	const n = 16 << 10
@@ -187,7 +187,7 @@ var _ = transactionSpec("16 KiB are read and written in one transaction, and in 
 	}
 })
 
-var _ = transactionSpec("counts beyond the arrays are refused, and nothing is carried out", Spec{Labels: []string{"hostile", "observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = transactionSpec("counts beyond the arrays are refused, and nothing is carried out", Spec{Fast: true, Labels: []string{"hostile", "observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	scratch := r.Guest().Addr("scratch_phys")
 	want := pattern(8, 0x42)
 	r.put(ctx, scratch, want)
@@ -228,7 +228,7 @@ var _ = transactionSpec("counts beyond the arrays are refused, and nothing is ca
 	Expect(r.Observe(ctx, scratch, 8)).To(Equal(append([]byte{9, 8}, want[2:]...)), "memory after a list of none, as qtest sees it")
 })
 
-var _ = transactionSpec("a register is a transaction in the last memory space", Spec{Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = transactionSpec("a register is a transaction in the last memory space", Spec{Fast: true, Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	space := o.spaces[len(o.spaces)-1].ID
 	pc, err := o.d.FindRegister(ctx, 0, r.Guest().PCRegister().Name)
 	Expect(err).NotTo(HaveOccurred())
@@ -260,7 +260,7 @@ var _ = transactionSpec("a memory space that does not exist is refused", Spec{La
 	}
 })
 
-var _ = transactionSpec("every byte of a read that fails on its way is withheld", Spec{Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = transactionSpec("every byte of a read that fails on its way is withheld", Spec{Fast: true, Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	base, size := r.Guest().RAM()
 	end := base + size
 	r.put(ctx, end-16, pattern(16, 0x10))
@@ -272,7 +272,7 @@ var _ = transactionSpec("every byte of a read that fails on its way is withheld"
 	}
 })
 
-var _ = transactionSpec("the secure world is where the real client finds it", Spec{Archs: []string{"arm"}, Args: []string{"-M", "virt,secure=on"}, Labels: []string{"secure"}},
+var _ = transactionSpec("the secure world is where the real client finds it", Spec{Fast: true, Archs: []string{"arm"}, Args: []string{"-M", "virt,secure=on"}, Labels: []string{"secure"}},
 	func(ctx context.Context, r *Rig, o *objectSeat) {
 		// The CPU is in secure state. Secure RAM begins at 0x0e000000.
 		for _, c := range []struct {

@@ -179,7 +179,7 @@ var _ = triggerSpec("captured stays until the set is armed anew", Spec{Labels: [
 	o.expectTrigger(ctx, id, true, "hit again")
 })
 
-var _ = triggerSpec("a trigger that is removed does not hit, and is not there", Spec{Fast: true, Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = triggerSpec("a trigger that is removed does not hit, and is not there", Spec{Labels: []string{"observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	for _, typ := range trigTypes {
 		at := "counter"
 		if typ == jsonwire.TrigTypeIP {
@@ -206,7 +206,7 @@ func (o *objectSeat) gone(ctx context.Context, id uint32) {
 	o.refused(ctx, o.c.RemoveTrig(ctx, o.uids[0], id), o.uids[0], jsonwire.ErrTrigAccess, "mcd-remove-trig of trigger %d", id)
 }
 
-var _ = triggerSpec("a trigger that does not exist is refused", Spec{Fast: true, Labels: []string{"hostile"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = triggerSpec("a trigger that does not exist is refused", Spec{Labels: []string{"hostile"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	id := o.create(ctx, o.simple(jsonwire.TrigTypeIP, "start"))
 	for _, unknown := range []uint32{0, id + 1, id + 1000, 1 << 31, 1<<32 - 1} {
 		o.gone(ctx, unknown)
