@@ -98,7 +98,7 @@ func Start(ctx context.Context, cfg Config) (*Machine, error) {
 		return nil, err
 	}
 	if err := m.start(ctx); err != nil {
-		return nil, err
+		return nil, m.startError(err)
 	}
 	return m, nil
 }
@@ -278,21 +278,38 @@ func (m *Machine) Dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// because adds QEMU's end to an error, if there was one: it explains most others. An error can be there a moment
-// before its cause is known.
-func (m *Machine) because(err error) error {
+// endLag is how long the end of a process may show in its connections before it is known.
+const endLag = time.Second
+
+// Ended is how QEMU ended, or nil. Where its connections show that it does not live, its end is waited for, a second at
+// most.
+func (m *Machine) Ended() *launch.Exit {
 	select {
 	case <-m.process.Done():
-		return fmt.Errorf("%w; %w", err, m.process.Exit())
+		return m.process.Exit()
 	case <-m.process.Monitors()[0].Done():
 	default:
-		return err
+		return nil
 	}
+	lag := time.NewTimer(endLag)
+	defer lag.Stop()
 	select {
 	case <-m.process.Done():
-		return fmt.Errorf("%w; %w", err, m.process.Exit())
-	case <-time.After(time.Second):
+	case <-lag.C:
+	}
+	return m.process.Exit()
+}
+
+// because adds QEMU's end to an error, if there was one: it explains most others.
+func (m *Machine) because(err error) error {
+	if exit := m.Ended(); exit != nil {
+		return fmt.Errorf("%w; %w", err, exit)
+	}
+	select {
+	case <-m.process.Monitors()[0].Done():
 		return fmt.Errorf("%w; QEMU has closed its monitor", err)
+	default:
+		return err
 	}
 }
 

@@ -421,6 +421,24 @@ func TestStartErrors(t *testing.T) {
 	}
 }
 
+// What is left of a QEMU that ends while the stub is put in front of it is in the error.
+func TestStartErrorHasTheEvidence(t *testing.T) {
+	real := qemuPath(t, "arm")
+	b := probe(t, script(t, t.TempDir(), `case "$*" in *-gdb*) echo "ERROR:../x.c:1:f: assertion failed" >&2; kill -SEGV $$;; *) exec '`+real+`' "$@";; esac`))
+	m, err := harness.Start(t.Context(), harness.Config{Build: b, Endpoint: harness.Stub})
+	if err == nil {
+		m.Close()
+	}
+	var e *harness.StartError
+	if !errors.As(err, &e) {
+		t.Fatalf("%T: %v", err, err)
+	}
+	if e.Build != b || !slices.Contains(e.Args, "-kernel") || e.Exit == nil || e.Exit.Signal != "SIGSEGV" || !slices.Contains(e.Stderr, "ERROR:../x.c:1:f: assertion failed") {
+		t.Errorf("%+v", e)
+	}
+	matches(t, err, `start QEMU: .* was ended by SIGSEGV, having printed "ERROR:.*assertion failed".*`)
+}
+
 func TestNative(t *testing.T) {
 	b := probe(t, fakeBuild(t, "packet"))
 	m := start(t, harness.Config{Build: b, Endpoint: harness.Native})

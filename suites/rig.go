@@ -26,6 +26,7 @@ import (
 	"mcdtest/harness/exchange"
 	"mcdtest/harness/fault"
 	"mcdtest/harness/jsonclient"
+	"mcdtest/harness/launch"
 	"mcdtest/harness/rawclient"
 	"mcdtest/harness/result"
 	"mcdtest/harness/transcript"
@@ -44,6 +45,8 @@ type Rig struct {
 	fault    *faultInUse
 	starting sync.Mutex // of machines; Describe is called while the spec runs
 	machines []*Machine
+	// unstarted is what is left of a QEMU that did not become a machine.
+	unstarted *harness.StartError
 }
 
 // Machine is a QEMU of a spec with the record of what was said to its endpoint.
@@ -122,7 +125,10 @@ func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
 		Build: build, Guest: image, Cores: cfg.Cores, Endpoint: r.Settings.EndpointOf(build), Dialect: r.Dialect,
 		Running: cfg.Running, Args: cfg.Args, WrapTarget: r.fault.wrapTarget(),
 	})
-	Expect(err).NotTo(HaveOccurred())
+	if err != nil {
+		errors.As(err, &r.unstarted)
+		Fail(fmt.Sprintf("no machine to test: %v", err))
+	}
 	sm := &Machine{Machine: m, config: cfg, Recorder: transcript.NewRecorder(recorderLimit), wrapConn: r.fault.wrapConns(), seen: make(chan struct{})}
 	r.Machine = sm
 	r.starting.Lock()
@@ -210,11 +216,15 @@ func (m *Machine) Debugger(ctx context.Context) debugger.Debugger {
 // crash says what went wrong with the machines beside the spec's own assertions.
 func (r *Rig) crash() string {
 	var b strings.Builder
+	if u := r.unstarted; u != nil && u.Exit != nil {
+		fmt.Fprintf(&b, "QEMU ended: %v\n", u.Exit)
+	}
 	for _, m := range r.machines {
 		m.mu.Lock()
 		unexpected := m.unexpected
 		m.mu.Unlock()
-		if exit := m.Exit(); exit != nil && !m.EndExpected() {
+		// The client may see the end of QEMU before its monitor does.
+		if exit := m.endsNow(); exit != nil && !m.EndExpected() {
 			fmt.Fprintf(&b, "QEMU ended: %v\n", exit)
 		} else if unexpected != nil {
 			fmt.Fprintf(&b, "%v\n", unexpected)
@@ -225,6 +235,21 @@ func (r *Rig) crash() string {
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
+
+// endsNow is how QEMU has ended, or ends in this moment.
+func (m *Machine) endsNow() *launch.Exit {
+	moment := time.NewTimer(endMoment)
+	defer moment.Stop()
+	select {
+	case <-m.Done():
+	case <-m.QMP().Done():
+	case <-moment.C:
+	}
+	return m.Ended()
+}
+
+// endMoment is how long a failed spec waits for a QEMU that may just be ending.
+const endMoment = 100 * time.Millisecond
 
 // Describe says where the spec's machines stand.
 func (r *Rig) Describe() string {
@@ -377,6 +402,14 @@ func (r *Rig) report(crash string, failed bool) {
 		}
 		ev.Machines = append(ev.Machines, em)
 	}
+	if u := r.unstarted; u != nil {
+		ev.QEMU, ev.Version = u.Build.Path, u.Build.Version
+		em := result.Machine{Command: append([]string{u.Build.Path}, u.Args...), Stderr: strings.Join(u.Stderr, "\n")}
+		if u.Exit != nil {
+			em.Exit = u.Exit.Error()
+		}
+		ev.Machines = append(ev.Machines, em)
+	}
 	if failed {
 		ev.Reproduce = r.reproduce()
 		r.print(ev)
@@ -423,7 +456,9 @@ func (r *Rig) print(ev result.Evidence) {
 		if m.Stderr != "" {
 			w.Printf("stderr:\n%s\n", m.Stderr)
 		}
-		w.Printf("the last packets:\n%s", tail(r.machines[i].Recorder, 30))
+		if i < len(r.machines) {
+			w.Printf("the last packets:\n%s", tail(r.machines[i].Recorder, 30))
+		}
 	}
 	w.Printf("to reproduce: %s\n", ev.Reproduce)
 }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mcdtest/guest"
+	"mcdtest/stub"
+	"mcdtest/stub/memtarget"
+	"mcdtest/stub/target"
+)
+
+// crashVariable makes this program a QEMU with -mcd that fails an assertion when memory is written: the real QEMU, which
+// the variable names, for everything but -mcd, and a machine in memory behind that.
+const crashVariable = "MCDTEST_TEST_CRASH"
+
+func crashMain() int {
+	args := os.Args[1:]
+	var files []*os.File
+	for _, m := range regexp.MustCompile(`\bfd[/=](\d+)`).FindAllStringSubmatch(strings.Join(args, " "), -1) {
+		n, _ := strconv.Atoi(m[1])
+		for fd := 3 + len(files); fd <= n; fd++ {
+			files = append(files, os.NewFile(uintptr(fd), "inherited"))
+		}
+	}
+	if i := slices.Index(args, "-mcd"); i >= 0 { // -chardev …,fd=N -mcd chardev:ID
+		fd, _ := strconv.Atoi(args[i-1][strings.LastIndex(args[i-1], "=")+1:])
+		l, err := net.FileListener(files[fd-3])
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		image, err := guest.Lookup("arm", guest.Loop)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		base, size := image.RAM()
+		m := memtarget.New(memtarget.Config{Memory: []memtarget.Region{{Start: base, Size: size}}, Entry: image.Addr("start")})
+		go func() { _ = stub.NewServer(crashing{m}, stub.Options{}).Serve(context.Background(), l) }()
+		args = slices.Delete(slices.Clone(args), i-2, i+2)
+	}
+	qemu := exec.Command(os.Getenv(crashVariable), args...)
+	qemu.ExtraFiles, qemu.Stdout, qemu.Stderr = files, os.Stdout, os.Stderr
+	qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	err := qemu.Run()
+	if slices.Contains(args, "-help") {
+		fmt.Println("-mcd dev        wait for mcd connection on 'dev'")
+	}
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
+type crashing struct{ target.Target }
+
+func (crashing) WriteMemory(context.Context, int, target.Space, uint64, []byte) error {
+	fmt.Fprintln(os.Stderr, "ERROR:../mcdstub.c:42:handle_write_mem: assertion failed: (len > 0)")
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // SIGABRT would have the Go runtime print its goroutines
+	select {}
+}
+
+// A QEMU that ends in the middle of a spec is named first, with its signal, its last words and the packets before; and the
+// script that is written down ends it again.
+func TestCrashOfQEMU(t *testing.T) {
+	real := needQEMU(t, "arm")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script := fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", crashVariable, real, self)
+	if err := os.WriteFile(filepath.Join(dir, "qemu-system-arm"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	env := append(slices.Clone(noRaceExit), "MCDTEST_QEMU="+dir)
+	saved, kept := filepath.Join(dir, "result.jsonl"), filepath.Join(dir, "kept")
+	got := mcdtest(t, env, "suite", "--arch", "arm", "--dialect", "packet", "--specs", "packet memory: a write changes what it names", "--out", saved, "--artifacts", kept)
+	if got.status != 1 {
+		t.Fatalf("exit status %d\n%s%s", got.status, got.out, got.errors)
+	}
+	ended := regexp.MustCompile(`QEMU ended: .* was ended by SIGKILL, having printed "ERROR:\.\./mcdstub\.c:42:handle_write_mem: assertion failed`)
+	r := openResult(t, saved)
+	if len(r.Specs) != 1 || r.Specs[0].Failure == "" || r.Specs[0].Evidence == nil {
+		t.Fatalf("no evidence of a failed spec: %+v", r.Specs)
+	}
+	failure, ev := r.Specs[0].Failure, r.Specs[0].Evidence
+	if at := ended.FindStringIndex(failure); at == nil || at[0] != 0 {
+		t.Errorf("the failure does not begin with the end of QEMU:\n%s", failure)
+	}
+	if !ended.MatchString(got.out+got.errors) || len(ev.Machines) != 1 || !strings.Contains(ev.Machines[0].Exit, "SIGKILL") || !strings.Contains(ev.Machines[0].Transcript, "> $M0;") {
+		t.Errorf("the end of QEMU, or the packets before it, are missing:\n%s%s\n%+v", got.out, got.errors, ev)
+	}
+	scripts, _ := filepath.Glob(filepath.Join(kept, "*.txt"))
+	if len(scripts) != 1 || !strings.HasSuffix(ev.Reproduce, " "+scripts[0]) {
+		t.Fatalf("scripts %v; to reproduce: %s", scripts, ev.Reproduce)
+	}
+	again := mcdtest(t, env, strings.Fields(ev.Reproduce)[1:]...)
+	if says := again.out + again.errors; again.status != 1 || !strings.Contains(says, "was ended by SIGKILL") || !strings.Contains(says, "assertion failed") {
+		t.Errorf("%s: exit status %d\n%s", ev.Reproduce, again.status, says)
+	}
+}
