@@ -368,7 +368,7 @@ var changed = map[string][]string{
 	"breakpoint-called-stop":          {"breakpoint", "hit of core 1"},
 	"state-reported-twice":            {"ask twice"},
 	"state-never-reported":            {"access watchpoint", "ask twice", "breakpoint", "hit of core 1", "pause from elsewhere", "read watchpoint", "step", "stop", "write watchpoint"},
-	"trigger-left-behind":             {"access watchpoint", "breakpoint", "read watchpoint", "write watchpoint"},
+	"trigger-left-behind":             {"access watchpoint", "breakpoint", "breakpoint twice", "read watchpoint", "write watchpoint"},
 	"breakpoint-not-inserted":         {"breakpoint", "breakpoint twice", "hit of core 1", "reset with triggers", "seventeen triggers"},
 	"breakpoint-late":                 {"breakpoint"},
 	"breakpoint-fires-once":           {"breakpoint"},

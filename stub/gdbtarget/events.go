@@ -101,7 +101,7 @@ func (t *Target) onResume() error {
 	return t.publishRunning()
 }
 
-// onReset takes in a reset that somebody else has made while some cores were held: QEMU lets all run then.
+// onReset takes in a reset that somebody else has made. If only some cores were held, QEMU lets all run then.
 func (t *Target) onReset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -109,7 +109,15 @@ func (t *Target) onReset() {
 		t.ownResets--
 		return
 	}
-	if !t.vmRunning || t.allRun(target.AllCores, true) {
+	if !t.vmRunning {
+		for i, run := range t.want {
+			if !run {
+				t.forgetCause(i)
+			}
+		}
+		return
+	}
+	if t.allRun(target.AllCores, true) {
 		return
 	}
 	for i := range t.want {

@@ -34,11 +34,12 @@ func (t *Target) Reset(ctx context.Context, class int, halt bool) error {
 		}
 		for ev := range events {
 			if ev.Event == "RESET" {
-				if halt {
-					for i, run := range t.want {
-						if run {
-							t.stopped(i, target.CauseStop, target.Trigger{})
-						}
+				for i, run := range t.want {
+					switch {
+					case !run:
+						t.forgetCause(i)
+					case halt:
+						t.stopped(i, target.CauseBoot, target.Trigger{})
 					}
 				}
 				return nil
@@ -51,6 +52,13 @@ func (t *Target) Reset(ctx context.Context, class int, halt bool) error {
 		return target.Errorf(err, "reset the machine")
 	}
 	return nil
+}
+
+// forgetCause notes that a core which stands does so because of a reset, whatever had stopped it before.
+func (t *Target) forgetCause(core int) {
+	t.stateMu.Lock()
+	defer t.stateMu.Unlock()
+	t.states[core] = target.State{Cause: target.CauseBoot, Stops: t.states[core].Stops}
 }
 
 // Kill implements target.Killer.

@@ -308,8 +308,8 @@ func TestReset(t *testing.T) {
 		if pc := r.pc(t, 0); pc != resetPC {
 			t.Errorf("pc after a reset is %#x, before the first go it was %#x", pc, resetPC)
 		}
-		if s := r.State(0); s.Running || s.Stops != before.Stops {
-			t.Errorf("a reset changed the run state of a stopped core: %+v", s)
+		if s := r.State(0); s != (target.State{Cause: target.CauseBoot, Stops: before.Stops}) {
+			t.Errorf("a stopped core after a reset: %+v", s)
 		}
 		must(t, r.Go(ctx, 0))
 		must(t, r.Reset(ctx, 0, false))
@@ -320,12 +320,22 @@ func TestReset(t *testing.T) {
 			t.Errorf("QMP says %s", got)
 		}
 		must(t, r.Reset(ctx, 0, true))
-		if s := r.State(0); s.Running {
-			t.Errorf("runs after reset and halt: %+v", s)
+		if s := r.State(0); s != (target.State{Cause: target.CauseBoot, Stops: before.Stops + 1}) {
+			t.Errorf("after reset and halt: %+v", s)
 		}
 		if pc := r.pc(t, 0); pc != resetPC {
 			t.Errorf("pc after reset and halt is %#x, not %#x", pc, resetPC)
 		}
+		// A reset by somebody else ends what stopped the core, too.
+		must(t, r.Step(ctx, 0))
+		if s := r.State(0); s.Cause != target.CauseStep {
+			t.Errorf("after a step: %+v", s)
+		}
+		must(t, r.qmp.Execute(ctx, "system_reset", nil, nil))
+		until(t, "a reset by QMP is noticed", func() (bool, string) {
+			s := r.State(0)
+			return s.Cause == target.CauseBoot, fmt.Sprintf("%+v", s)
+		})
 	})
 }
 

@@ -64,6 +64,16 @@ func (t *Target) RemoveTriggers(ctx context.Context, core int) error {
 	})
 }
 
+// Triggers implements target.Target.
+func (t *Target) Triggers(core int) []target.Trigger {
+	if t.checkCore(core) != nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.books.Inserted(core)
+}
+
 func (t *Target) changeTriggers(ctx context.Context, what string, core int, tr target.Trigger, change func() error) error {
 	if tr.Type.Valid() {
 		what += " " + tr.String()

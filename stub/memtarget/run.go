@@ -83,11 +83,11 @@ func (m *Machine) RemoveTriggers(_ context.Context, core int) error {
 	return nil
 }
 
-// Triggers lists the distinct triggers of a core, or of target.AllCores.
+// Triggers implements target.Target. It takes target.AllCores, too.
 func (m *Machine) Triggers(core int) []target.Trigger {
 	m.lock()
 	defer m.mu.Unlock()
-	return m.triggers.Of(core)
+	return m.triggers.Inserted(core)
 }
 
 // each calls f for the core, or for each of target.AllCores.
@@ -274,9 +274,12 @@ func (m *Machine) Reset(_ context.Context, class int, halt bool) error {
 	}
 	m.load() // memory beside the images keeps its content, as in a QEMU that is reset
 	for i := range m.cores {
-		if halt {
-			m.halt(i, target.CauseStop, target.Trigger{})
-		} else if m.cores[i].state.Running {
+		switch s := &m.cores[i].state; {
+		case !s.Running:
+			*s = target.State{Cause: target.CauseBoot, Stops: s.Stops}
+		case halt:
+			m.halt(i, target.CauseBoot, target.Trigger{})
+		default:
 			m.breakpoint(i)
 		}
 	}

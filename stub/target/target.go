@@ -49,6 +49,10 @@ type Target interface {
 	// RemoveTriggers takes back every trigger of a core, or of AllCores.
 	RemoveTriggers(ctx context.Context, core int) error
 
+	// Triggers lists the insertions of a core that have not been taken back, whoever made them: a trigger that was
+	// inserted twice is there twice. The order is always the same. A core that does not exist has none.
+	Triggers(core int) []Trigger
+
 	// Go lets one core, or AllCores, run; cores that run already run on. It returns when the machine runs.
 	Go(ctx context.Context, core int) error
 
@@ -72,7 +76,8 @@ type Target interface {
 // Resetter is a Target that can be reset.
 type Resetter interface {
 	// Reset carries out the reset class with the given ID. Cores that were stopped are stopped at their reset pc
-	// afterwards, the others run on from there; with halt all are stopped. Triggers stay.
+	// afterwards, the others run on from there; with halt all are stopped. Triggers stay. A core that stands
+	// afterwards has CauseBoot: what stopped it before is over. Only for one that ran it is a new stop.
 	Reset(ctx context.Context, class int, halt bool) error
 }
 
@@ -160,7 +165,7 @@ type Cause uint8
 // Causes. The zero value belongs to a core that runs.
 const (
 	CauseNone       Cause = iota
-	CauseBoot             // not started since the machine was made
+	CauseBoot             // not started since the machine was made or reset
 	CauseBreakpoint       // an execution breakpoint; nothing of the instruction was executed
 	CauseWatchpoint       // a watchpoint; the access is done and pc is past it
 	CauseStep             // a step is complete

@@ -2,7 +2,11 @@
 
 package target
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 // TriggerType is the kind of a trigger. The values are those of the packet dialect.
 type TriggerType uint8
@@ -116,6 +120,23 @@ func (b *Triggers) Any(t Trigger) bool {
 		}
 	}
 	return false
+}
+
+// Inserted lists the insertions of a core, or of AllCores, by address and type.
+func (b *Triggers) Inserted(core int) []Trigger {
+	var list []Trigger
+	for i, c := range b.cores {
+		if core != AllCores && i != core {
+			continue
+		}
+		for t, n := range c {
+			for range n {
+				list = append(list, t)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Trigger) int { return cmp.Or(cmp.Compare(a.Addr, b.Addr), cmp.Compare(a.Type, b.Type)) })
+	return list
 }
 
 // Of lists the distinct triggers of a core, or of AllCores.
