@@ -28,6 +28,7 @@ func openCore(s *session, a *jsonwire.OpenCoreArgs, r *jsonwire.OpenCoreResult) 
 		return fail(jsonwire.ErrConnection, "core %d was closed; open the server anew to open it again", con.CoreID)
 	}
 	c := &core{index: int(con.CoreID)}
+	s.know(c)
 	s.cores[con.CoreID] = c
 	r.CoreUID = c.uid()
 	r.CoreConInfo = *con
@@ -51,9 +52,10 @@ func closeCore(s *session, a *jsonwire.CoreArgs, _ *jsonwire.NoResult) error {
 	return s.closeCore(s.ctx, c)
 }
 
-// closeCore takes the core's triggers back and closes it, whatever becomes of the triggers.
+// closeCore takes back the triggers that the client has created on the core and closes it, whatever becomes of the triggers.
 func (s *session) closeCore(ctx context.Context, c *core) error {
-	err := s.removeTriggers(ctx, c)
+	s.know(c)
+	err := s.removeTriggers(ctx, c, false)
 	s.cores[c.index] = nil
 	s.closed[c.index] = true
 	return err

@@ -10,6 +10,9 @@ import (
 // registerSpaceName is the name of the last memory space: the registers, by their GDB numbers.
 const registerSpaceName = "GDB Registers"
 
+// firstLogical is the id of the memory space that a core's accesses go through, if it has one world only.
+const firstLogical = 2
+
 // memSpaces lists the memory spaces of a core: for address space i id 2i+1 is what is on the bus and 2i+2 what the core
 // sees; the last is the registers'.
 func memSpaces(desc *target.Core, bigEndian bool) []jsonwire.MemSpace {

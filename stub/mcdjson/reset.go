@@ -65,7 +65,7 @@ func rst(s *session, a *jsonwire.RstArgs, _ *jsonwire.NoResult) error {
 	if !ok {
 		return target.Errorf(target.ErrUnsupported, "reset")
 	}
-	s.noteHits()
+	s.noteAllHits()
 	for bit := range 32 {
 		if a.RstClassVector>>bit&1 == 0 {
 			continue

@@ -46,7 +46,7 @@ func run(s *session, a *jsonwire.RunArgs, _ *jsonwire.NoResult) error {
 	if err != nil {
 		return err
 	}
-	s.noteHits()
+	s.noteAllHits()
 	return each(s.group(c, a.Global), func(core int) error { return s.target.Go(s.ctx, core) })
 }
 
@@ -75,7 +75,7 @@ func step(s *session, a *jsonwire.StepArgs, _ *jsonwire.NoResult) error {
 	if s.target.State(c.index).Running {
 		return target.Errorf(target.ErrRunning, "step core %d", c.index)
 	}
-	s.noteHits()
+	s.noteAllHits()
 	group := s.group(c, a.Global)
 	for n := range a.NSteps {
 		if s.ctx.Err() != nil {

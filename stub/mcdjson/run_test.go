@@ -246,6 +246,38 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// What stopped a core before a reset is over, told or not.
+func TestResetEndsTheStopBefore(t *testing.T) {
+	for _, halt := range []bool{false, true} {
+		for _, told := range []bool{false, true} {
+			m, p := openLoop(t, 1)
+			id := breakAt(p, 1, memtarget.LoopHead)
+			p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1}, nil)
+			m.Run(100)
+			if told {
+				if s := p.state(1); s.TrigID != id {
+					t.Errorf("before the reset: %+v", s)
+				}
+			}
+			p.do(jsonwire.Rst, jsonwire.RstArgs{CoreUID: 1, RstClassVector: 1, RstAndHalt: halt}, nil)
+			s := p.state(1)
+			if s.State != jsonwire.CoreStateDebug || s.Event == jsonwire.CoreEventTriggerChange || s.TrigID != 0 || s.InfoStr != "core 0 has not been started" {
+				t.Errorf("after a reset, halt %v, told before %v: %+v", halt, told, s)
+			}
+			if s := trigState(p, 1, id); !s.Captured {
+				t.Errorf("the trigger has hit before: %+v", s)
+			}
+		}
+	}
+	m, p := openLoop(t, 1)
+	p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1}, nil)
+	m.Run(100)
+	p.do(jsonwire.Rst, jsonwire.RstArgs{CoreUID: 1, RstClassVector: 1, RstAndHalt: true}, nil)
+	if s := p.state(1); s.State != jsonwire.CoreStateDebug || s.Event != jsonwire.CoreEventStopped || s.InfoStr != "core 0 has not been started" {
+		t.Errorf("a core that ran, reset and halted: %+v", s)
+	}
+}
+
 // A Target that cannot be reset has no classes, and says so if it is asked all the same.
 func TestNoReset(t *testing.T) {
 	m := loop(t, 1)

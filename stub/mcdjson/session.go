@@ -52,9 +52,9 @@ type session struct {
 type core struct {
 	index    int
 	last     outcome
-	alone    bool // not part of global run, stop and step
-	triggers []*trigger
-	trigID   uint32 // the last one given
+	alone    bool       // not part of global run, stop and step
+	triggers []*trigger // as of the last know
+	trigID   uint32     // the last one given
 }
 
 func (c *core) uid() uint32 { return uint32(c.index) + 1 }

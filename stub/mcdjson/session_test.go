@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"mcdtest/stub/jsonwire"
@@ -352,13 +353,23 @@ func TestTwoClients(t *testing.T) {
 	a.open(1)
 	b.refused(0, jsonwire.ErrConnection, jsonwire.QryState, jsonwire.CoreArgs{CoreUID: 1})
 	b.open(1)
-	id := breakAt(a, 1, 0x40200000)
-	b.refused(1, jsonwire.ErrTrigAccess, jsonwire.QryTrig, jsonwire.TrigArgs{CoreUID: 1, TrigID: id})
+	breakAt(a, 1, 0x40200000)
+	breakAt(a, 1, memtarget.LoopHead)
+	if diff := cmp.Diff([]uint32{1, 2}, trigSet(b, 1)); diff != "" {
+		t.Errorf("the other client's triggers (- want, + got):\n%s", diff)
+	}
+	a.do(jsonwire.RemoveTrig, jsonwire.TrigArgs{CoreUID: 1, TrigID: 2}, nil)
+	if diff := cmp.Diff([]uint32{1}, trigSet(b, 1)); diff != "" {
+		t.Errorf("after one of them was removed (- want, + got):\n%s", diff)
+	}
 	a.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1}, nil)
 	a.conn.Close()
 	a.wait()
-	if s := b.state(1); s.State != jsonwire.CoreStateDebug {
-		t.Errorf("the breakpoint at the pc stopped the core for everybody: %+v", s)
+	if s := b.state(1); s.State != jsonwire.CoreStateDebug || s.Event != jsonwire.CoreEventStopped || s.TrigID != 0 {
+		t.Errorf("the breakpoint at the pc stopped the core for everybody, and went with its client: %+v", s)
+	}
+	if left := trigSet(b, 1); left != nil {
+		t.Errorf("triggers %v are left", left)
 	}
 }
 

@@ -19,7 +19,7 @@ func qryState(s *session, a *jsonwire.CoreArgs, r *jsonwire.QryStateResult) erro
 		return err
 	}
 	st := s.target.State(c.index)
-	c.noteHits(st)
+	s.noteHits(c, st)
 	r.State = jsonwire.State{HWThreadID: c.uid()}
 	switch {
 	case st.Running:

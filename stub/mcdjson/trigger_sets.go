@@ -9,12 +9,12 @@ import (
 	"mcdtest/stub/jsonwire"
 )
 
-// A core's trigger set is all triggers that the client has created on it. As each is active from its creation, the set is
-// active as long as there are any.
+// A core's trigger set is all triggers that it has, also those that other clients have left behind. As each is active from its
+// creation, the set is active as long as there are any.
 
 // activateTrigSet answers mcd-activate-trig-set: the triggers wait for their next hit.
 func activateTrigSet(s *session, a *jsonwire.CoreArgs, _ *jsonwire.NoResult) error {
-	c, err := s.core(a.CoreUID)
+	c, err := s.triggersOf(a.CoreUID)
 	if err != nil {
 		return err
 	}
@@ -27,18 +27,23 @@ func activateTrigSet(s *session, a *jsonwire.CoreArgs, _ *jsonwire.NoResult) err
 
 // removeTrigSet answers mcd-remove-trig-set.
 func removeTrigSet(s *session, a *jsonwire.CoreArgs, _ *jsonwire.NoResult) error {
-	c, err := s.core(a.CoreUID)
+	c, err := s.triggersOf(a.CoreUID)
 	if err != nil {
 		return err
 	}
-	return s.removeTriggers(s.ctx, c)
+	return s.removeTriggers(s.ctx, c, true)
 }
 
-// removeTriggers takes back every trigger of a core. Those that cannot be taken back stay in the set.
-func (s *session) removeTriggers(ctx context.Context, c *core) error {
+// removeTriggers takes back every trigger of a core, those of other clients only if that is asked for. What cannot be taken back
+// stays in the set.
+func (s *session) removeTriggers(ctx context.Context, c *core, foreign bool) error {
 	var errs []error
 	var left []*trigger
 	for _, t := range c.triggers {
+		if t.foreign && !foreign {
+			left = append(left, t)
+			continue
+		}
 		if err := s.take(ctx, c, t); err != nil {
 			errs = append(errs, err)
 			left = append(left, t)
@@ -50,7 +55,7 @@ func (s *session) removeTriggers(ctx context.Context, c *core) error {
 
 // qryTrigSet answers mcd-qry-trig-set.
 func qryTrigSet(s *session, a *jsonwire.QryTrigSetArgs, r *jsonwire.QryTrigSetResult) error {
-	c, err := s.core(a.CoreUID)
+	c, err := s.triggersOf(a.CoreUID)
 	if err != nil {
 		return err
 	}
@@ -64,7 +69,7 @@ func qryTrigSet(s *session, a *jsonwire.QryTrigSetArgs, r *jsonwire.QryTrigSetRe
 
 // qryTrigSetState answers mcd-qry-trig-set-state. There is no state machine, trigger bus, trace or analysis.
 func qryTrigSetState(s *session, a *jsonwire.CoreArgs, r *jsonwire.QryTrigSetStateResult) error {
-	c, err := s.core(a.CoreUID)
+	c, err := s.triggersOf(a.CoreUID)
 	if err != nil {
 		return err
 	}

@@ -5,16 +5,18 @@ package mcdjson
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"mcdtest/stub/jsonwire"
 	"mcdtest/stub/target"
 )
 
-// trigger is one that the client has created.
+// trigger is one that the core has, whoever made it.
 type trigger struct {
 	id       uint32
 	at       target.Trigger
 	trig     jsonwire.Trig // as the client gave it
+	foreign  bool          // another client made it, so it stays when this one leaves
 	captured bool
 	since    uint64 // State.Stops of the core when the trigger was armed: a hit is a later stop
 }
@@ -31,8 +33,59 @@ var types = map[jsonwire.TrigType]target.TriggerType{
 // others ask for conditions.
 const trigOptImplementation = 1 | 2
 
+// know makes the core's triggers those that the Target has: another client may have left some behind, or removed some. Those of
+// others get an id like any other.
+func (s *session) know(c *core) {
+	have := make(map[target.Trigger]int)
+	list := s.target.Triggers(c.index)
+	for _, at := range list {
+		have[at]++
+	}
+	// This client's own have the first claim to what is there.
+	for _, foreign := range []bool{false, true} {
+		c.triggers = slices.DeleteFunc(c.triggers, func(t *trigger) bool {
+			if t.foreign != foreign {
+				return false
+			}
+			have[t.at]--
+			return have[t.at] < 0
+		})
+	}
+	for _, at := range list {
+		if have[at] > 0 {
+			have[at]--
+			c.trigID++
+			c.triggers = append(c.triggers, &trigger{id: c.trigID, at: at, trig: s.describe(c, at), foreign: true})
+		}
+	}
+}
+
+// describe is a trigger as a client of this dialect would have created it.
+func (s *session) describe(c *core, at target.Trigger) jsonwire.Trig {
+	t := &jsonwire.TrigSimpleCore{Action: jsonwire.TrigActionDebug}
+	t.AddrStart.Address, t.AddrStart.MemSpaceID = at.Addr, firstLogical
+	for kind, of := range types {
+		if of == at.Type {
+			t.Type = kind
+		}
+	}
+	if at.Type != target.Exec {
+		t.AddrRange = target.WatchLength
+	}
+	return jsonwire.Trig{SimpleCore: t}
+}
+
+// atTrigger reports whether a trigger stopped the core.
+func atTrigger(st target.State) bool {
+	return st.Cause == target.CauseBreakpoint || st.Cause == target.CauseWatchpoint
+}
+
 // noteHits marks the triggers that stopped the core.
-func (c *core) noteHits(st target.State) {
+func (s *session) noteHits(c *core, st target.State) {
+	if !atTrigger(st) {
+		return
+	}
+	s.know(c)
 	for _, t := range c.triggers {
 		if t.stopped(st) {
 			t.captured = true
@@ -40,20 +93,20 @@ func (c *core) noteHits(st target.State) {
 	}
 }
 
-// noteHits marks hits on every open core, before they are forgotten because the cores run on.
-func (s *session) noteHits() {
+// noteAllHits marks hits on every open core, before they are forgotten because the cores run on.
+func (s *session) noteAllHits() {
 	for _, c := range s.cores {
-		if c != nil && len(c.triggers) > 0 {
-			c.noteHits(s.target.State(c.index))
+		if c != nil {
+			s.noteHits(c, s.target.State(c.index))
 		}
 	}
 }
 
 func (t *trigger) stopped(st target.State) bool {
-	return (st.Cause == target.CauseBreakpoint || st.Cause == target.CauseWatchpoint) && st.Trigger == t.at && st.Stops != t.since
+	return atTrigger(st) && st.Trigger == t.at && st.Stops != t.since
 }
 
-// hitBy is the trigger that stopped the core, nil if it was none of this client's.
+// hitBy is the trigger that stopped the core, nil if it was none or has been removed since.
 func (c *core) hitBy(st target.State) *trigger {
 	for _, t := range c.triggers {
 		if t.stopped(st) {
@@ -63,9 +116,19 @@ func (c *core) hitBy(st target.State) *trigger {
 	return nil
 }
 
+// triggersOf finds an open core, with its triggers as they are now.
+func (s *session) triggersOf(uid uint32) (*core, error) {
+	c, err := s.core(uid)
+	if err != nil {
+		return nil, err
+	}
+	s.know(c)
+	return c, nil
+}
+
 // trigger finds a trigger of a core.
 func (s *session) trigger(a *jsonwire.TrigArgs) (*core, int, error) {
-	c, err := s.core(a.CoreUID)
+	c, err := s.triggersOf(a.CoreUID)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -102,7 +165,7 @@ func qryCtrigs(s *session, a *jsonwire.QryCtrigsArgs, r *jsonwire.QryCtrigsResul
 
 // createTrig answers mcd-create-trig.
 func createTrig(s *session, a *jsonwire.CreateTrigArgs, r *jsonwire.CreateTrigResult) error {
-	c, err := s.core(a.CoreUID)
+	c, err := s.triggersOf(a.CoreUID)
 	if err != nil {
 		return err
 	}
@@ -179,8 +242,7 @@ func removeTrig(s *session, a *jsonwire.TrigArgs, _ *jsonwire.NoResult) error {
 	return nil
 }
 
-// take takes a trigger back from the Target. One that is gone already, say because a client of the packet dialect has
-// closed the server, is fine.
+// take takes a trigger back from the Target. One that another client has just removed is fine.
 func (s *session) take(ctx context.Context, c *core, t *trigger) error {
 	err := s.target.RemoveTrigger(ctx, c.index, t.at)
 	if errors.Is(err, target.ErrNoTrigger) {
@@ -195,7 +257,7 @@ func qryTrigState(s *session, a *jsonwire.TrigArgs, r *jsonwire.QryTrigStateResu
 	if err != nil {
 		return err
 	}
-	c.noteHits(s.target.State(c.index))
+	s.noteHits(c, s.target.State(c.index))
 	r.TrigState = jsonwire.TrigState{Active: true, Captured: c.triggers[i].captured, CapturedValid: true}
 	return nil
 }

@@ -273,31 +273,126 @@ func TestNotCapturedByAnEarlierStop(t *testing.T) {
 	}
 }
 
-// A stop by a trigger that is not the client's is a stop without a trigger.
-func TestHitOfAnothersTrigger(t *testing.T) {
-	m, p := openLoop(t, 1)
+// trigSet lists the ids of a core's trigger set.
+func trigSet(p *peer, core uint32) []uint32 {
+	p.t.Helper()
+	var count, r jsonwire.QryTrigSetResult
+	p.do(jsonwire.QryTrigSet, jsonwire.QryTrigSetArgs{CoreUID: core}, &count)
+	if count.NumTrigs == 0 {
+		return nil
+	}
+	p.do(jsonwire.QryTrigSet, jsonwire.QryTrigSetArgs{CoreUID: core, NumTrigs: 100}, &r)
+	if int(count.NumTrigs) != len(r.TrigIDs) {
+		p.t.Errorf("%d triggers are announced, and %v come", count.NumTrigs, r.TrigIDs)
+	}
+	return r.TrigIDs
+}
+
+// Triggers that another client has left behind are there with ids like any other.
+func TestTriggersOfOthers(t *testing.T) {
+	m := loop(t, 2)
+	insert := func(core int, kind target.TriggerType, addr uint64) {
+		t.Helper()
+		if err := m.InsertTrigger(t.Context(), core, target.Trigger{Type: kind, Addr: addr}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	insert(0, target.Exec, memtarget.LoopHead)
+	insert(0, target.Exec, memtarget.LoopHead)
+	insert(0, target.Write, memtarget.LoopCounter)
+	insert(1, target.Read, memtarget.LoopCounter)
+	insert(1, target.Access, memtarget.LoopCounter)
+	d := newDialect(m, Options{})
+	p := connect(t, d)
+	p.open(2)
+	if diff := cmp.Diff([][]uint32{{1, 2, 3}, {1, 2}}, [][]uint32{trigSet(p, 1), trigSet(p, 2)}); diff != "" {
+		t.Errorf("ids (- want, + got):\n%s", diff)
+	}
+	var got []jsonwire.TrigSimpleCore
+	for _, of := range [][2]uint32{{1, 1}, {1, 2}, {1, 3}, {2, 1}, {2, 2}} {
+		var q jsonwire.QryTrigResult
+		p.do(jsonwire.QryTrig, jsonwire.TrigArgs{CoreUID: of[0], TrigID: of[1]}, &q)
+		got = append(got, *q.Trig.SimpleCore)
+		if s := trigState(p, of[0], of[1]); s != (jsonwire.TrigState{Active: true, CapturedValid: true}) {
+			t.Errorf("trigger %d of core %d: %+v", of[1], of[0], s)
+		}
+	}
+	exec, write := *simpleTrig(jsonwire.TrigTypeIP, memtarget.LoopHead), *simpleTrig(jsonwire.TrigTypeWrite, memtarget.LoopCounter)
+	read, access := *simpleTrig(jsonwire.TrigTypeRead, memtarget.LoopCounter), *simpleTrig(jsonwire.TrigTypeRW, memtarget.LoopCounter)
+	write.AddrRange, read.AddrRange, access.AddrRange = 4, 4, 4
+	if diff := cmp.Diff([]jsonwire.TrigSimpleCore{exec, exec, write, read, access}, got); diff != "" {
+		t.Errorf("triggers (- want, + got):\n%s", diff)
+	}
+
+	// One that hits is told by its id, and captured; one that comes later and is removed again goes from the set.
+	p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1}, nil)
+	m.Run(100)
+	if s := p.state(1); s.Event != jsonwire.CoreEventTriggerChange || s.TrigID != 1 {
+		t.Errorf("after a hit: %+v", s)
+	}
+	if a, b := trigState(p, 1, 1), trigState(p, 1, 3); !a.Captured || b.Captured {
+		t.Errorf("after a hit: %+v, and of the other trigger %+v", a, b)
+	}
+	insert(0, target.Exec, memtarget.LoopStart)
+	own := breakAt(p, 1, memtarget.LoopStart)
+	if diff := cmp.Diff([]uint32{1, 2, 3, 4, 5}, trigSet(p, 1)); own != 5 || diff != "" {
+		t.Errorf("the client's own is %d (- want, + got):\n%s", own, diff)
+	}
+	for range 2 { // the first of them is the other client's, the second this one's
+		if err := m.RemoveTrigger(t.Context(), 0, target.Trigger{Type: target.Exec, Addr: memtarget.LoopStart}); err != nil {
+			t.Fatal(err)
+		}
+		gone := []uint32{4, 5}
+		for _, id := range gone[:5-len(trigSet(p, 1))] {
+			p.refused(1, jsonwire.ErrTrigAccess, jsonwire.QryTrig, jsonwire.TrigArgs{CoreUID: 1, TrigID: id})
+		}
+	}
+	if diff := cmp.Diff([]uint32{1, 2, 3}, trigSet(p, 1)); diff != "" {
+		t.Errorf("after others have removed some (- want, + got):\n%s", diff)
+	}
+
+	// The client can remove them, and leaves those that it has not created.
+	p.do(jsonwire.RemoveTrig, jsonwire.TrigArgs{CoreUID: 1, TrigID: 2}, nil)
+	breakAt(p, 1, memtarget.LoopStart)
+	p.do(jsonwire.CloseCore, jsonwire.CoreArgs{CoreUID: 1}, nil)
+	want := []target.Trigger{{Type: target.Exec, Addr: memtarget.LoopHead}, {Type: target.Write, Addr: memtarget.LoopCounter}}
+	if diff := cmp.Diff(want, m.Triggers(0)); diff != "" {
+		t.Errorf("after the core was closed (- want, + got):\n%s", diff)
+	}
+	p.do(jsonwire.RemoveTrigSet, jsonwire.CoreArgs{CoreUID: 2}, nil)
+	if left := m.Triggers(1); left != nil {
+		t.Errorf("after the set was removed: %v", left)
+	}
+	p.conn.Close()
+	p.wait()
+	if left := m.Triggers(target.AllCores); len(left) != 2 {
+		t.Errorf("after the client has left: %v", left)
+	}
+}
+
+// A stop by a trigger that another client has left behind and that nobody has been told of is told with its id.
+func TestHitBeforeTheClientCame(t *testing.T) {
+	m := loop(t, 1)
 	if err := m.InsertTrigger(t.Context(), 0, target.Trigger{Type: target.Exec, Addr: memtarget.LoopHead}); err != nil {
 		t.Fatal(err)
 	}
-	p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1}, nil)
+	if err := m.Go(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
 	m.Run(100)
-	if s := p.state(1); s.Event != jsonwire.CoreEventStopped || s.TrigID != 0 {
+	p := connect(t, newDialect(m, Options{}))
+	p.open(1)
+	if s := p.state(1); s.Event != jsonwire.CoreEventTriggerChange || s.TrigID != 1 {
+		t.Errorf("%+v", s)
+	}
+	if s := trigState(p, 1, 1); !s.Captured {
 		t.Errorf("%+v", s)
 	}
 }
 
 func TestTrigSet(t *testing.T) {
 	m, p := openLoop(t, 2)
-	ids := func() []uint32 {
-		t.Helper()
-		var r jsonwire.QryTrigSetResult
-		p.do(jsonwire.QryTrigSet, jsonwire.QryTrigSetArgs{CoreUID: 1}, &r)
-		if r.NumTrigs == 0 {
-			return nil
-		}
-		p.do(jsonwire.QryTrigSet, jsonwire.QryTrigSetArgs{CoreUID: 1, NumTrigs: 100}, &r)
-		return r.TrigIDs
-	}
+	ids := func() []uint32 { t.Helper(); return trigSet(p, 1) }
 	setState := func() jsonwire.TrigSetState {
 		t.Helper()
 		var r jsonwire.QryTrigSetStateResult
@@ -331,7 +426,7 @@ func TestTrigSet(t *testing.T) {
 	p.refused(1, jsonwire.ErrTrigAccess, jsonwire.QryTrig, jsonwire.TrigArgs{CoreUID: 1, TrigID: 1})
 }
 
-// A trigger that somebody else has removed can be removed, and does not keep the core from being closed.
+// A trigger that somebody else has removed is gone, and does not keep the core from being closed.
 func TestTriggerGone(t *testing.T) {
 	m, p := openLoop(t, 1)
 	id := breakAt(p, 1, 0x40200000)
@@ -339,7 +434,11 @@ func TestTriggerGone(t *testing.T) {
 	if err := m.RemoveTriggers(t.Context(), target.AllCores); err != nil {
 		t.Fatal(err)
 	}
-	p.do(jsonwire.RemoveTrig, jsonwire.TrigArgs{CoreUID: 1, TrigID: id}, nil)
+	p.refused(1, jsonwire.ErrTrigAccess, jsonwire.RemoveTrig, jsonwire.TrigArgs{CoreUID: 1, TrigID: id})
+	p.do(jsonwire.RemoveTrigSet, jsonwire.CoreArgs{CoreUID: 1}, nil)
+	if next := breakAt(p, 1, 0x40200000); next != 3 {
+		t.Errorf("the third trigger has id %d", next)
+	}
 	p.do(jsonwire.CloseCore, jsonwire.CoreArgs{CoreUID: 1}, nil)
 }
 
