@@ -37,7 +37,7 @@ type Spec struct {
 // subjects are the topics in the order of a report.
 var subjects = []string{
 	"loop", "framing", "session", "topology", "memory", "registers", "breakpoints", "watchpoints", "run control",
-	"cores", "reset", "kill", "objects", "errors", "lists", "transactions", "triggers", "hostile", "scripts",
+	"cores", "reset", "kill", "objects", "errors", "lists", "transactions", "triggers", "dialects", "hostile", "scripts",
 }
 
 // registry holds every spec; the files of the package add to it while it is initialised.

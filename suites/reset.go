@@ -113,3 +113,21 @@ var _ = resetSpec("a class that is not listed changes nothing", Spec{Labels: []s
 		Expect(debugger.PC(ctx, d, 0)).To(Equal(r.Guest().Addr("loop")))
 		r.ExpectRunState(ctx, "debug")
 	})
+
+var _ = resetSpec("what stopped a core before a reset is not told after it", Spec{Fast: true, Labels: []string{"observer", "ours"}},
+	func(ctx context.Context, r *Rig, d debugger.Debugger, class int) {
+		for _, told := range []bool{false, true} {
+			r.ToLoop(ctx, d)
+			tr := r.exec("store")
+			Expect(d.Insert(ctx, 0, tr)).To(Succeed())
+			Expect(d.Go(ctx, 0)).To(Succeed())
+			r.ExpectRunState(ctx, "debug")
+			if told {
+				_, err := d.WaitStopped(ctx, 0)
+				Expect(err).NotTo(HaveOccurred())
+			}
+			Expect(d.Reset(ctx, class)).To(Succeed())
+			expectNoTrigger(ctx, d)
+			Expect(d.Remove(ctx, 0, tr)).To(Succeed(), "triggers stay")
+		}
+	})

@@ -94,6 +94,8 @@ type MachineConfig struct {
 	Cores   int
 	Args    []string
 	Running bool
+	// AnyDialect is for an endpoint that speaks both; the spec is skipped for one that does not.
+	AnyDialect bool
 }
 
 // Config is the machine that the spec's entry asks for.
@@ -121,8 +123,15 @@ func (r *Rig) StartMachine(ctx context.Context, cfg MachineConfig) *Machine {
 	if cfg.Cores == 0 {
 		cfg.Cores = r.Cores
 	}
+	endpoint, dialect := r.Settings.EndpointOf(build), r.Dialect
+	if cfg.AnyDialect {
+		dialect = ""
+		if endpoint == harness.Native && !(build.Speaks(harness.Packet) && build.Speaks(harness.JSON)) {
+			ginkgo.Skip(fmt.Sprintf("not applicable: the -mcd of %v speaks one dialect only", build))
+		}
+	}
 	m, err := harness.Start(ctx, harness.Config{
-		Build: build, Guest: image, Cores: cfg.Cores, Endpoint: r.Settings.EndpointOf(build), Dialect: r.Dialect,
+		Build: build, Guest: image, Cores: cfg.Cores, Endpoint: endpoint, Dialect: dialect,
 		Running: cfg.Running, Args: cfg.Args, WrapTarget: r.fault.wrapTarget(),
 	})
 	if err != nil {
