@@ -119,9 +119,7 @@ var _ = resetSpec("what stopped a core before a reset is not told after it", Spe
 		for _, told := range []bool{false, true} {
 			r.ToLoop(ctx, d)
 			tr := r.exec("store")
-			Expect(d.Insert(ctx, 0, tr)).To(Succeed())
-			Expect(d.Go(ctx, 0)).To(Succeed())
-			r.ExpectRunState(ctx, "debug")
+			r.hitUntold(ctx, d, tr)
 			if told {
 				_, err := d.WaitStopped(ctx, 0)
 				Expect(err).NotTo(HaveOccurred())
