@@ -24,7 +24,7 @@ unit: ## the Go tests, with the race detector
 	@scripts/test tools unit
 
 suite: ## the Ginkgo suite on every QEMU version
-	@scripts/test tools suite suite-smp suite-10.0 suite-7.2 suite-race
+	@scripts/test tools suite suite-native suite-smp suite-10.0 suite-7.2 suite-race
 
 sharpness: ## put every fault into the stub and see which spec notices it; writes docs/sharpness.md
 	@scripts/sharpness
