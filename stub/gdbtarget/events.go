@@ -28,6 +28,7 @@ func (t *Target) watch(events <-chan goqmp.Event) {
 		if err != nil {
 			t.log.Warn("event could not be taken in", "event", ev.Event, "error", err)
 		}
+		t.handled.Add(1)
 	}
 	err := t.mon.Err()
 	if err == nil {
@@ -47,9 +48,11 @@ func (t *Target) onStop() error {
 	if !t.vmRunning {
 		return nil
 	}
+	t.use(context.Background())
+	own := t.interrupted
 	// The stub writes its stop reply before QMP sends the event, if it sends one at all.
 	if reply, err := t.gdb.WaitStop(lateReply); err == nil {
-		return t.takeStop(func() error { return t.absorb(reply, false) })
+		return t.takeStop(func() error { return t.absorb(reply, own) })
 	} else if t.gdb.Err() != nil {
 		return t.wireError(err)
 	}
@@ -60,7 +63,7 @@ func (t *Target) onStop() error {
 	if status == "running" {
 		return nil // a `cont` of a running VM sends STOP and RESUME, and nothing has happened
 	}
-	return t.takeStop(func() error { return t.absorbStatus(status) })
+	return t.takeStop(func() error { return t.absorbStatus(status, own) })
 }
 
 // takeStop takes in a stop and lets the cores go on that are still meant to run.

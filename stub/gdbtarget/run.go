@@ -98,8 +98,17 @@ func (t *Target) control(ctx context.Context, what string, core int, change func
 	}
 	defer t.mu.Unlock()
 	// Nothing to change means nothing to disturb.
-	if (what == "go" && t.allRun(core, true)) || (what == "stop" && t.allRun(core, false)) {
-		return nil
+	idle := func() bool {
+		return (what == "go" && t.allRun(core, true)) || (what == "stop" && t.allRun(core, false))
+	}
+	if idle() {
+		if err := t.catchUp(ctx); err != nil {
+			return target.Errorf(err, "%s", what)
+		}
+		t.use(ctx)
+		if idle() {
+			return nil
+		}
 	}
 	if what == "step" && t.allRun(core, true) {
 		return target.Errorf(target.ErrRunning, "step")
@@ -142,6 +151,7 @@ func (t *Target) pause() error {
 	if err := t.gdb.Interrupt(); err != nil {
 		return t.wireError(err)
 	}
+	t.interrupted = true
 	deadline := time.Now().Add(stopTimeout)
 	for {
 		reply, err := t.gdb.WaitStop(askAfter)
@@ -155,7 +165,7 @@ func (t *Target) pause() error {
 		if !errors.Is(err, rsp.ErrTimeout) {
 			return t.wireError(err)
 		}
-		ctx, cancel := context.WithDeadline(context.Background(), deadline)
+		ctx, cancel := context.WithDeadline(t.ctx, deadline)
 		status, err := t.runStatus(ctx)
 		cancel()
 		if err != nil {
@@ -170,8 +180,7 @@ func (t *Target) pause() error {
 			} else if !errors.Is(err, rsp.ErrTimeout) {
 				return t.wireError(err)
 			}
-			t.vmRunning = false
-			return t.absorbStatus(status)
+			return t.absorbStatus(status, false)
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("the VM does not stop: it still runs %v after an interrupt", stopTimeout)
@@ -249,6 +258,7 @@ func (t *Target) resume() error {
 	t.ownResumes++
 	t.selected = -1 // a stop selects the core that it names
 	if err := t.gdb.Resume(command); err != nil {
+		t.ownResumes-- // if it runs after all, that is news
 		return fmt.Errorf("resume the VM: %w", t.wireError(err))
 	}
 	t.vmRunning = true
@@ -319,6 +329,7 @@ func (t *Target) stepOnce(core int, limit time.Duration) ([]byte, error) {
 	}
 	reply, err = t.gdb.WaitStop(stopTimeout)
 	if err != nil {
+		t.ownStops++ // it will
 		return nil, fmt.Errorf("a step did not end and the VM does not stop: %w", t.wireError(err))
 	}
 	t.ownStops++
@@ -394,8 +405,7 @@ func sameThread(a, b string) bool {
 // absorb takes in a stop reply of a VM that ran. own says that this package has interrupted it, so that a stop
 // without a trigger means nothing.
 func (t *Target) absorb(reply []byte, own bool) error {
-	t.vmRunning = false
-	t.foreign = false
+	t.vmRunning, t.foreign, t.interrupted = false, false, false
 	stop := parseStop(reply)
 	if !stop.trap {
 		if own {
@@ -421,13 +431,15 @@ func (t *Target) absorb(reply []byte, own bool) error {
 }
 
 // absorbStatus takes in a stop of which only the run state is known.
-func (t *Target) absorbStatus(status string) error {
-	t.vmRunning = false
-	t.foreign = false
+func (t *Target) absorbStatus(status string, own bool) error {
+	t.vmRunning, t.foreign, t.interrupted = false, false, false
 	switch status {
 	case "debug":
 		return t.findHit()
 	case "paused":
+		if own {
+			return nil
+		}
 		t.stopWanted(target.CauseElsewhere)
 	case "prelaunch": // stopped and then reset
 		t.stopWanted(target.CauseElsewhere)

@@ -26,6 +26,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mcdtest/stub/busypoll"
@@ -77,11 +78,16 @@ type Target struct {
 	stateMu sync.RWMutex
 	states  []target.State
 
+	handled atomic.Uint64 // events that have been taken in, of those that the monitor counts
+
 	// mu is held by whoever speaks to the gdbstub, and guards what follows.
 	mu        sync.Mutex
-	want      []bool // cores that are meant to run
+	ctx       context.Context // of the request that is worked on
+	want      []bool          // cores that are meant to run
 	vmRunning bool
 	foreign   bool // the VM was resumed by somebody else: its next stop may have no stop reply
+	// interrupted: the VM has not stopped in time when it was interrupted here. When it does, that means nothing.
+	interrupted bool
 	// Events that QMP will still send for what has been done here: they are not somebody else's doing.
 	ownResumes, ownStops, ownResets int
 	books                           *target.Triggers
@@ -108,7 +114,7 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	t := &Target{
-		gdb: rsp.New(busypoll.New(cfg.GDB)), mon: cfg.QMP, qt: cfg.QTest, log: log,
+		gdb: rsp.New(busypoll.New(cfg.GDB)), mon: cfg.QMP, qt: cfg.QTest, log: log, ctx: context.Background(),
 		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), unexplained: make(map[int]uint64), asleep: make(map[int]uint64), selected: -1,
 	}
 	loopCtx, cancel := context.WithCancel(context.Background())
@@ -120,7 +126,8 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 		return nil, err
 	}
 	// Subscribed before anything is done, so that no event is missed.
-	events, err := t.mon.Events(loopCtx)
+	events, before, err := t.mon.CountedEvents(loopCtx)
+	t.handled.Store(before)
 	if err != nil {
 		return fail(fmt.Errorf("QMP events: %w", err))
 	}
@@ -202,8 +209,44 @@ func (t *Target) lock(ctx context.Context) error {
 		t.mu.Unlock()
 		return t.endErr
 	default:
+		t.use(ctx)
 		return nil
 	}
+}
+
+// use makes waits end with ctx.
+func (t *Target) use(ctx context.Context) {
+	t.ctx = ctx
+	t.gdb.SetContext(ctx)
+}
+
+// catchUp makes sure that what somebody else has done with QMP is known, before a request is taken for one that changes
+// nothing: their command may be answered before its event is taken in here. It lets go of mu meanwhile.
+func (t *Target) catchUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	status, err := t.runStatus(ctx)
+	if err != nil {
+		return fmt.Errorf("ask QMP for the run state: %w", err)
+	}
+	if (status == "running") == t.vmRunning {
+		return nil
+	}
+	seen := t.mon.EventCount() // QMP sends events before the answer to what follows them
+	t.mu.Unlock()
+	defer t.mu.Lock()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for t.handled.Load() < seen {
+		select {
+		case <-tick.C:
+		case <-t.done:
+			return t.endErr
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the events of QMP to be taken in: %w", context.Cause(ctx))
+		}
+	}
+	return nil
 }
 
 // owedInterval is how often replies are looked for that are late: QEMU was stopped with SIGSTOP, say.
@@ -222,8 +265,12 @@ func (t *Target) dropOwed() {
 		case <-tick.C:
 		}
 		t.mu.Lock()
-		_ = t.gdb.DropOwed(time.Millisecond)
-		over := t.gdb.Owed() == 0 || t.gdb.Err() != nil
+		if t.vmRunning {
+			_ = t.gdb.Drain()
+		} else {
+			_ = t.gdb.DropOwed(time.Millisecond)
+		}
+		over := !t.gdb.Owed() || t.gdb.Err() != nil
 		t.dropping = !over
 		t.mu.Unlock()
 		if over {
@@ -234,7 +281,7 @@ func (t *Target) dropOwed() {
 
 // wireError notes a broken gdbstub connection: without it the machine cannot be reached any more.
 func (t *Target) wireError(err error) error {
-	if err != nil && t.gdb.Err() == nil && t.gdb.Owed() > 0 && !t.dropping {
+	if err != nil && t.gdb.Err() == nil && t.gdb.Owed() && !t.dropping {
 		t.dropping = true
 		t.events.Add(1)
 		go t.dropOwed()

@@ -25,6 +25,12 @@ type subscription struct {
 // times. The channel is closed when ctx ends, at once by Disconnect, and when QEMU closes the connection, after the
 // events that came before that.
 func (m *Monitor) Events(ctx context.Context) (<-chan goqmp.Event, error) {
+	events, _, err := m.CountedEvents(ctx)
+	return events, err
+}
+
+// CountedEvents is Events, and says how many events EventCount has counted that came before and are not returned.
+func (m *Monitor) CountedEvents(ctx context.Context) (events <-chan goqmp.Event, before uint64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &subscription{cancel: cancel, wake: make(chan struct{}, 1)}
 
@@ -33,9 +39,10 @@ func (m *Monitor) Events(ctx context.Context) (<-chan goqmp.Event, error) {
 		err := m.err
 		m.mu.Unlock()
 		cancel()
-		return nil, errors.Join(errors.New("QMP: subscribe to events"), err)
+		return nil, 0, errors.Join(errors.New("QMP: subscribe to events"), err)
 	}
 	m.subs[s] = struct{}{}
+	before = m.events
 	m.mu.Unlock()
 
 	out := make(chan goqmp.Event)
@@ -47,7 +54,14 @@ func (m *Monitor) Events(ctx context.Context) (<-chan goqmp.Event, error) {
 		delete(m.subs, s)
 		m.mu.Unlock()
 	}()
-	return out, nil
+	return out, before, nil
+}
+
+// EventCount is how many events QEMU has sent. Those that belong to a command come before its answer.
+func (m *Monitor) EventCount() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.events
 }
 
 func (s *subscription) push(e goqmp.Event) {

@@ -52,6 +52,7 @@ type Monitor struct {
 	nextID  uint64
 	pending map[uint64]*call
 	subs    map[*subscription]struct{}
+	events  uint64 // how many have come
 	err     error
 	done    chan struct{}
 
@@ -205,6 +206,7 @@ func (m *Monitor) dispatch(msg message) {
 	defer m.mu.Unlock()
 	switch {
 	case msg.Event.Event != "":
+		m.events++
 		for s := range m.subs {
 			s.push(msg.Event)
 		}

@@ -11,12 +11,15 @@
 //   - While its last packet is unacknowledged, the stub swallows everything but '$', also the interrupt byte.
 //   - Packets may be pipelined; replies come in order.
 //   - A packet of PacketSize bytes or more is dropped without an answer.
+//   - The byte that stops a running VM is swallowed, so a packet whose VM somebody else has just resumed gets no answer.
+//     Whether an answer is late or will never come is told by a mark: a request, sent behind, whose answer is unlike any other.
 //   - The reply to a stop that somebody else has made comes at any time, also in front of the answer to a request. Of the
 //     requests that are made here only vAttach is answered by a stop reply.
 package rsp
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -40,6 +43,18 @@ const interruptByte = 0x03
 // ErrTimeout is wrapped by errors about replies that did not come in time.
 var ErrTimeout = errors.New("no reply in time")
 
+// ErrLost is wrapped by errors about requests that the stub has passed over: it answers what was sent behind them.
+var ErrLost = errors.New("the gdbstub has not seen the request, as somebody else had resumed the VM; ask again")
+
+const (
+	// lookAfter is how often a wait looks whether its context has ended.
+	lookAfter = 100 * time.Millisecond
+	// markAfter is when a mark is sent behind a request that is not answered.
+	markAfter = time.Second
+	// marks is how many marks there are.
+	marks = 32
+)
+
 // ReplyError is an error reply: E and two digits.
 type ReplyError struct {
 	Packet string // the request
@@ -61,15 +76,27 @@ type Client struct {
 	out     []byte // packets to be written
 	ackOwed bool
 
-	sent    int // requests whose reply is not read yet
-	expired int // replies to drop: their requests timed out
-	err     error
+	sent int // requests whose reply is not read yet
+	// adrift says that replies may come that belong to nobody: their requests timed out. A mark tells where they end.
+	adrift bool
+	mark   int // the last mark that was sent and has not come back, 0 if there is none
+	ahead  int // requests whose replies come before that of the mark, and belong to somebody
+	marked int // the last mark that was used
+	// markedAt is when it was used.
+	markedAt time.Time
+
+	stop []byte          // a stop reply that has been read already
+	ctx  context.Context // of the request that is worked on
+	err  error
 }
 
 // New makes a client on conn.
 func New(conn net.Conn) *Client {
-	return &Client{conn: conn, size: 0x1000}
+	return &Client{conn: conn, size: 0x1000, ctx: context.Background()}
 }
+
+// SetContext makes Receive give up when ctx ends, from now on. It does so within lookAfter.
+func (c *Client) SetContext(ctx context.Context) { c.ctx = ctx }
 
 // Conn is the connection given to New.
 func (c *Client) Conn() net.Conn { return c.conn }
@@ -113,9 +140,42 @@ func (c *Client) Queue(payload string) {
 }
 
 func (c *Client) begin() {
+	if c.adrift && c.sent == 0 && len(c.out) == 0 {
+		c.queueMark()
+	}
+	c.start()
+}
+
+// queueMark adds a mark to the next Flush. The first bytes of the target description are different in number each time, and
+// no other answer begins as they do.
+func (c *Client) queueMark() {
+	c.marked = c.marked%marks + 1
+	c.mark, c.ahead, c.adrift = c.marked, c.sent, false
+	c.markedAt = time.Now()
+	c.start()
+	c.out = append(c.out, "qXfer:features:read:target.xml:0,"...)
+	c.out = strconv.AppendUint(c.out, uint64(c.mark), 16)
+	c.end()
+	c.sent--
+}
+
+// markStart is how the answer to a mark begins: 'm' and XML.
+var markStart = []byte("m<")
+
+// isMark reports whether a reply is that of the mark that is waited for.
+func (c *Client) isMark(reply []byte) bool {
+	return c.mark > 0 && len(reply) == 1+c.mark && bytes.HasPrefix(reply, markStart)
+}
+
+// isOldMark reports whether a reply is that of a mark that is no longer waited for.
+func (c *Client) isOldMark(reply []byte) bool {
+	return len(reply) <= 1+marks && bytes.HasPrefix(reply, markStart) && !c.isMark(reply)
+}
+
+func (c *Client) start() {
 	// Behind a packet that is still unanswered the acknowledgement of that answer is written ahead of it, which is the
 	// order in which the stub will see them.
-	if c.ackOwed || c.sent > 0 {
+	if c.ackOwed || c.sent > 0 || c.mark > 0 {
 		c.out = append(c.out, '+')
 		c.ackOwed = false
 	}
@@ -188,9 +248,12 @@ func (c *Client) broken(err error) error {
 
 // Resume writes a packet that lets the VM run and waits until the stub has taken it. Its reply is the next stop reply.
 func (c *Client) Resume(payload string) error {
-	if err := c.drain(); err != nil {
-		return err
+	if c.Owed() {
+		if err := c.DropOwed(Timeout); err != nil {
+			return fmt.Errorf("waited for the replies to earlier requests: %w", err)
+		}
 	}
+	c.stop = nil
 	c.Queue(payload)
 	c.sent-- // the stop reply is waited for by WaitStop
 	if err := c.Flush(); err != nil {
@@ -239,7 +302,7 @@ func (c *Client) stale() (n int, whole bool) {
 
 // Interrupt asks a running VM to stop; the stop reply follows.
 func (c *Client) Interrupt() error {
-	if c.ackOwed {
+	if c.ackOwed || c.Owed() { // one '+' too many stops the VM as well
 		c.out = append(c.out, '+')
 		c.ackOwed = false
 	}
@@ -255,17 +318,27 @@ func (c *Client) receive(limit time.Duration, stops bool) ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
-		return nil, c.broken(err)
-	}
-	for c.expired > 0 {
-		if err := c.answer(false); err != nil {
-			return nil, c.expire(err)
+	begun := time.Now()
+	until := begun.Add(limit)
+	err := c.receiveUntil(earlier(until, begun.Add(lookAfter)), stops)
+	for errors.Is(err, ErrTimeout) && c.ctx.Err() == nil && time.Now().Before(until) {
+		if c.mark == 0 && time.Since(begun) >= markAfter {
+			c.queueMark()
+			if err := c.Flush(); err != nil {
+				return nil, err
+			}
 		}
-		c.expired--
+		err = c.receiveUntil(earlier(until, time.Now().Add(lookAfter)), stops)
 	}
-	if err := c.answer(stops); err != nil {
-		return nil, c.expire(err)
+	switch {
+	case errors.Is(err, ErrTimeout):
+		c.sent, c.adrift = 0, true
+		return nil, err
+	case errors.Is(err, ErrLost):
+		c.sent = 0
+		return nil, err
+	case err != nil:
+		return nil, err
 	}
 	if c.sent > 0 {
 		c.sent--
@@ -273,49 +346,96 @@ func (c *Client) receive(limit time.Duration, stops bool) ([]byte, error) {
 	return c.packet, nil
 }
 
-// expire notes that replies to what was sent may still come and belong to nobody.
-func (c *Client) expire(err error) error {
-	if errors.Is(err, ErrTimeout) {
-		c.expired += c.sent
-		c.sent = 0
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
 	}
-	return err
+	return b
 }
 
-// Owed is how many replies to requests that timed out are still to come.
-func (c *Client) Owed() int { return c.expired }
+// receiveUntil reads packets until the answer.
+func (c *Client) receiveUntil(deadline time.Time, stops bool) error {
+	if err := c.conn.SetReadDeadline(deadline); err != nil {
+		return c.broken(err)
+	}
+	for {
+		switch err := c.answer(stops); {
+		case err != nil:
+			return err
+		case c.isMark(c.packet):
+			c.mark = 0
+			if c.ahead > 0 {
+				return ErrLost
+			}
+		case c.isOldMark(c.packet):
+		case c.mark == 0:
+			return nil
+		case c.ahead > 0:
+			c.ahead--
+			return nil
+		}
+	}
+}
 
-// DropOwed waits for such replies at most as long as limit says and drops them. QEMU must get rid of them: with a full
-// socket its main loop stands, and its monitor with it.
+// Owed reports whether replies to requests that timed out are still to come.
+func (c *Client) Owed() bool { return c.adrift || c.mark > 0 }
+
+// DropOwed waits for such replies at most as long as limit says and drops them, while the VM stands. QEMU must get rid of
+// them: with a full socket its main loop stands, and its monitor with it.
 func (c *Client) DropOwed(limit time.Duration) error {
+	if c.err != nil {
+		return c.err
+	}
+	if c.adrift {
+		c.queueMark()
+		if err := c.Flush(); err != nil {
+			return err
+		}
+	}
+	c.ahead = 0
 	if err := c.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return c.broken(err)
 	}
-	for c.expired > 0 && c.err == nil {
+	for c.mark > 0 {
 		if err := c.answer(false); err != nil {
+			// The mark itself may be lost.
+			c.adrift = c.adrift || time.Since(c.markedAt) >= markAfter
 			return err
 		}
-		c.expired--
-	}
-	return c.err
-}
-
-// drain drops the replies of requests that timed out. It fails while they are still missing.
-func (c *Client) drain() error {
-	if c.err != nil || c.expired == 0 {
-		return c.err
-	}
-	if err := c.conn.SetReadDeadline(time.Now().Add(Timeout)); err != nil {
-		return c.broken(err)
-	}
-	for c.expired > 0 {
-		if err := c.answer(false); err != nil {
-			return err
+		if c.isMark(c.packet) {
+			c.mark = 0
 		}
-		c.expired--
 	}
 	return nil
 }
+
+// Drain drops such replies while the VM runs, as far as they are there. A stop reply among them is kept for WaitStop.
+func (c *Client) Drain() error {
+	if c.err != nil || c.stop != nil {
+		return c.err
+	}
+	if err := c.conn.SetReadDeadline(time.Now()); err != nil {
+		return c.broken(err)
+	}
+	for {
+		if err := c.next(); err != nil {
+			if errors.Is(err, ErrTimeout) {
+				return nil
+			}
+			return err
+		}
+		if isStop(c.packet) {
+			c.stop = bytes.Clone(c.packet)
+			return nil
+		}
+		if c.isMark(c.packet) {
+			c.mark = 0
+		}
+	}
+}
+
+// isStop reports whether a reply tells of a stop or of the end of the VM.
+func isStop(reply []byte) bool { return len(reply) > 0 && strings.IndexByte("TSWX", reply[0]) >= 0 }
 
 // answer reads the next packet that can be an answer: a stop reply tells of a stop that was learned of in another way,
 // before it came.
@@ -336,13 +456,24 @@ func (c *Client) WaitStop(limit time.Duration) ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
+	if stop := c.stop; stop != nil {
+		c.stop = nil
+		return stop, nil
+	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return nil, c.broken(err)
 	}
-	if err := c.next(); err != nil {
-		return nil, err
+	for {
+		if err := c.next(); err != nil {
+			return nil, err
+		}
+		if isStop(c.packet) {
+			return c.packet, nil
+		}
+		if c.isMark(c.packet) { // or the late answer to another request
+			c.mark = 0
+		}
 	}
-	return c.packet, nil
 }
 
 // next reads one packet into c.packet.

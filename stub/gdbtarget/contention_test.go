@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget_test
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcdtest/guest"
+	"mcdtest/stub/target"
+)
+
+// The events of what somebody else has just done with QMP may not have been taken in when a request comes.
+func TestRunControlRightBehindSomebodyElses(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.Loop})
+	ctx := deadline(t)
+	r.atLoop(t)
+	for round := range 100 {
+		for range 3 {
+			must(t, r.qmp.Execute(ctx, "stop", nil, nil))
+			must(t, r.qmp.Execute(ctx, "cont", nil, nil))
+		}
+		must(t, r.Stop(ctx, target.AllCores))
+		if s := r.runState(t); s == "running" {
+			t.Fatalf("round %d: stopped, and QMP says %s; MCD %+v", round, s, r.State(0))
+		}
+		if s := r.State(0); s.Running {
+			t.Fatalf("round %d: %+v", round, s)
+		}
+	}
+}
+
+// A packet that comes in the moment of somebody else's cont is swallowed. That costs the request, and no other one.
+func TestRequestsBesideSomebodyElsesResume(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.Loop})
+	ctx := deadline(t)
+	r.atLoop(t)
+	failed := 0
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end) && failed < 2; {
+		done := make(chan error, 1)
+		go func() { done <- r.qmp.Execute(ctx, "cont", nil, nil) }()
+		for range 5 {
+			if _, err := r.ReadRegister(ctx, 0, 15, nil); err == nil {
+				continue
+			}
+			failed++
+			begun := time.Now()
+			if p, err := r.ReadRegister(ctx, 0, 15, nil); err != nil || len(p) != 4 || time.Since(begun) > 3*time.Second {
+				t.Fatalf("the request after one that was lost took %v: %x, %v", time.Since(begun), p, err)
+			}
+		}
+		must(t, <-done)
+		must(t, r.Stop(ctx, target.AllCores))
+	}
+	t.Logf("%d requests were lost", failed)
+}
+
+// A QEMU that stands still holds up the request that finds it so, as long as whoever made it has patience. Afterwards the
+// machine is as it was.
+func TestRequestsToAQEMUThatStandsStill(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.Loop})
+	ctx := deadline(t)
+	r.atLoop(t)
+	for round := range 6 {
+		run := round%2 == 0
+		if run {
+			must(t, r.Go(ctx, target.AllCores))
+		} else {
+			must(t, r.Stop(ctx, target.AllCores))
+		}
+		before := r.State(0)
+		must(t, r.proc.Signal(syscall.SIGSTOP))
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		begun := time.Now()
+		_, err := r.ReadRegister(short, 0, 15, nil)
+		cancel()
+		if took := time.Since(begun); err == nil || took > 2*time.Second {
+			t.Errorf("round %d: a QEMU that stands still: %v after %v", round, err, took)
+		}
+		must(t, r.proc.Signal(syscall.SIGCONT))
+		if p, err := r.ReadRegister(ctx, 0, 15, nil); err != nil || len(p) != 4 {
+			t.Fatalf("round %d: the next request: %x, %v", round, p, err)
+		}
+		until(t, "the machine is as it was", func() (bool, string) {
+			now, qmp := r.State(0), r.runState(t)
+			return now == before && (qmp == "running") == run, fmt.Sprintf("%+v, QMP says %s; it was %+v", now, qmp, before)
+		})
+	}
+}
