@@ -266,6 +266,7 @@ var _ = coresSpec("each has registers of its own", Spec{},
 var _ = coresSpec("QMP stop and cont are seen by all", Spec{},
 	func(ctx context.Context, r *Rig, d debugger.Debugger, cores []int) {
 		Expect(d.Go(ctx, debugger.AllCores)).To(Succeed())
+		r.ExpectRunState(ctx, "running") // a go has no reply, and the stop is not to come before it
 		Expect(r.QMP().Execute(ctx, "stop", nil, nil)).To(Succeed())
 		for _, c := range cores {
 			_, err := d.WaitStopped(ctx, c)
