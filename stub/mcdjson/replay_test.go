@@ -26,7 +26,7 @@ type exchange struct {
 // realClient is a session of the real client library, recorded in its own tests on `-M virt,secure=on -cpu cortex-a15`.
 func realClient(t testing.TB) (list []exchange) {
 	t.Helper()
-	f, err := os.Open("testdata/real-client.txt")
+	f, err := os.Open("../../suites/recordings/real-client.txt") // where a spec plays it to a QEMU
 	if err != nil {
 		t.Fatal(err)
 	}
