@@ -17,8 +17,8 @@ type doctorCmd struct {
 
 func (doctorCmd) Help() string {
 	return `Shows which QEMU builds are found, for which architectures, in which version, whether they have -mcd themselves and which dialect it
-speaks; which tools for building guests and images are there; whether what the tests do is permitted here; and for each lack what
-to do about it. Nothing is changed.
+speaks; which tools for building guests and images are there; whether what the tests do is permitted here; for each lack what
+to do about it; and what a stock QEMU cannot do, so that mcdtest's stub answers it as unimplemented. Nothing is changed.
 The exit status is 0 if "mcdtest run" can work, 1 if it cannot.
 
 Examples:
@@ -56,6 +56,8 @@ func showDoctor(con *console, r *doctor.Report) {
 				mark = s.Warn("missing")
 			case doctor.Broken:
 				mark = s.Bad("broken ")
+			case doctor.Never:
+				mark = s.Dim("no     ")
 			}
 			fmt.Fprintf(con.out, "  %s %s %s\n", mark, term.Pad(f.Name, 22), f.Text)
 			if f.Advice != "" {

@@ -4,6 +4,9 @@ package mcdjson
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -442,13 +445,64 @@ func TestTriggerGone(t *testing.T) {
 	p.do(jsonwire.CloseCore, jsonwire.CoreArgs{CoreUID: 1}, nil)
 }
 
-// What Unsupported lists is answered as unimplemented, and nothing is listed that works.
+// Each use that is answered as unimplemented is listed by Unsupported, and each that it lists is so answered.
 func TestUnsupported(t *testing.T) {
-	list := Unsupported()
-	if len(list) != 3 {
-		t.Fatalf("%q: see to it that TestStep and TestCreateTrigRefused show each of them as 0x100", list)
+	_, p := openLoop(t, 1)
+	create := func(simple func(*jsonwire.TrigSimpleCore), complex func(*jsonwire.TrigComplexCore)) jsonwire.CreateTrigArgs {
+		a := jsonwire.CreateTrigArgs{CoreUID: 1}
+		trig := simpleTrig(jsonwire.TrigTypeIP, memtarget.LoopHead)
+		if simple != nil {
+			simple(trig)
+			a.Trig.SimpleCore = trig
+			return a
+		}
+		a.Trig.ComplexCore = &jsonwire.TrigComplexCore{Type: trig.Type, Action: trig.Action, AddrStart: trig.AddrStart}
+		complex(a.Trig.ComplexCore)
+		return a
 	}
-	for i, part := range []string{"mcd-step with step-type 1", "mcd-create-trig with an action", "mcd-create-trig with conditions"} {
-		contains(t, list[i], part)
+	uses := []struct {
+		entry   string // how the entry begins
+		command string
+		args    any
+	}{
+		{"mcd-step with step-type 1", jsonwire.Step, jsonwire.StepArgs{CoreUID: 1, StepType: jsonwire.StepCycles, NSteps: 1}},
+		{"mcd-create-trig with an action", jsonwire.CreateTrig, create(func(t *jsonwire.TrigSimpleCore) { t.Action = 2 }, nil)},
+		{"mcd-create-trig with an option", jsonwire.CreateTrig, create(func(t *jsonwire.TrigSimpleCore) { t.Option = 4 }, nil)},
+		{"mcd-create-trig with conditions on data", jsonwire.CreateTrig, create(nil, func(t *jsonwire.TrigComplexCore) { t.DataMask = 1 })},
+		{"mcd-create-trig with conditions on data, threads", jsonwire.CreateTrig, create(nil, func(t *jsonwire.TrigComplexCore) { t.SWThreadID = 1 })},
+	}
+	listed := make(map[string]bool)
+	for _, u := range uses {
+		p.refused(1, jsonwire.ErrFnUnimplemented, u.command, u.args)
+		for _, entry := range Unsupported() {
+			if strings.HasPrefix(entry, u.entry) {
+				listed[entry] = true
+				u.entry = ""
+			}
+		}
+		if u.entry != "" {
+			t.Errorf("%s is not listed", u.entry)
+		}
+	}
+	for _, entry := range Unsupported() {
+		if !listed[entry] {
+			t.Errorf("nothing shows that this is unsupported: %s", entry)
+		}
+	}
+	// The places that refuse so, lest there be one more than the uses above.
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	places := 0
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err != nil {
+			t.Fatal(err)
+		} else if !strings.HasSuffix(f, "_test.go") {
+			places += strings.Count(string(text), "fail(jsonwire.ErrFnUnimplemented")
+		}
+	}
+	if places != len(uses) {
+		t.Errorf("%d places answer 0x100, and %d uses are tried here", places, len(uses))
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"mcdtest/guest"
 	"mcdtest/harness"
+	"mcdtest/stub/mcdjson"
 )
 
 // Level says how a finding is.
@@ -30,6 +31,7 @@ const (
 	Fine   Level = "ok"
 	Lack   Level = "missing" // something works less well, or not at all, without it
 	Broken Level = "broken"  // it is there and does not work
+	Never  Level = "no"      // no stock QEMU has it
 )
 
 // Finding is one thing that was looked at.
@@ -71,7 +73,17 @@ func Examine(ctx context.Context) *Report {
 		{"QEMU", builds},
 		{"Permissions", perms},
 		{"Tools, for building only", tools()},
+		{"What mcdtest's stub answers as unimplemented (0x100) in the JSON dialect", unsupported()},
 	}}
+}
+
+// unsupported lists what a stock QEMU cannot do, each under the command that asks for it.
+func unsupported() (findings []Finding) {
+	for _, text := range mcdjson.Unsupported() {
+		command, what, _ := strings.Cut(text, " ")
+		findings = append(findings, Finding{Name: command, Level: Never, Text: what})
+	}
+	return findings
 }
 
 // qemus looks for the QEMU of each architecture that has a guest program, where mcdtest run looks.
