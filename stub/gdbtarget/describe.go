@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"mcdtest/stub/rsp"
 	"mcdtest/stub/target"
@@ -31,46 +32,8 @@ var fullSystemReset = target.ResetClass{ID: 0, Name: "full_system_reset"}
 // describe fills in everything that New has to know. QMP and the gdbstub are asked side by side: both answer as soon
 // as QEMU's main loop runs, and waiting for them in turn would delay the first request.
 func (t *Target) describe(ctx context.Context, cfg Config) error {
-	type monitorFacts struct {
-		arch, machine string
-		cpus          []cpu
-		err           error
-	}
 	facts := make(chan monitorFacts, 1)
-	go func() {
-		var f monitorFacts
-		f.err = func() error {
-			var tgt struct {
-				Arch string `json:"arch"`
-			}
-			if err := t.mon.Execute(ctx, "query-target", nil, &tgt); err != nil {
-				return err
-			}
-			f.arch = tgt.Arch
-			if err := t.mon.Execute(ctx, "query-cpus-fast", nil, &f.cpus); err != nil {
-				return err
-			}
-			for i := range f.cpus {
-				if err := t.qomType(ctx, f.cpus[i].Path, &f.cpus[i].Type); err != nil {
-					return err
-				}
-			}
-			f.machine = cfg.Machine
-			if f.machine == "" {
-				if err := t.qomType(ctx, "/machine", &f.machine); err != nil {
-					return err
-				}
-				f.machine = machineName(f.machine)
-			}
-			text, err := t.hmp(ctx, -1, "info mtree -f")
-			if err != nil {
-				return err
-			}
-			t.views = parseMtree(text)
-			return nil
-		}()
-		facts <- f
-	}()
+	go func() { facts <- t.askMonitor(ctx, cfg.Machine) }()
 
 	status, err := t.runStatus(ctx)
 	if err != nil {
@@ -147,6 +110,64 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// monitorFacts are what QMP tells of a machine.
+type monitorFacts struct {
+	arch, machine string
+	cpus          []cpu
+	err           error
+}
+
+// askMonitor asks everything at the same time, as an answer takes QMP long, however small it is. machine is the machine's
+// name, if it is known.
+func (t *Target) askMonitor(ctx context.Context, machine string) monitorFacts {
+	f := monitorFacts{machine: machine}
+	questions := []func() error{
+		func() error {
+			var tgt struct {
+				Arch string `json:"arch"`
+			}
+			err := t.mon.Execute(ctx, "query-target", nil, &tgt)
+			f.arch = tgt.Arch
+			return err
+		},
+		func() error {
+			if err := t.mon.Execute(ctx, "query-cpus-fast", nil, &f.cpus); err != nil {
+				return err
+			}
+			types := make([]func() error, len(f.cpus))
+			for i := range f.cpus {
+				types[i] = func() error { return t.qomType(ctx, f.cpus[i].Path, &f.cpus[i].Type) }
+			}
+			return together(types)
+		},
+		func() error {
+			text, err := t.hmp(ctx, -1, "info mtree -f")
+			t.views = parseMtree(text)
+			return err
+		},
+	}
+	if machine == "" {
+		questions = append(questions, func() error {
+			err := t.qomType(ctx, "/machine", &f.machine)
+			f.machine = machineName(f.machine)
+			return err
+		})
+	}
+	f.err = together(questions)
+	return f
+}
+
+// together runs functions at the same time.
+func together(list []func() error) error {
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for i, f := range list {
+		wg.Go(func() { errs[i] = f() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // cpu is an element of query-cpus-fast.
