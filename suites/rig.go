@@ -420,29 +420,34 @@ func (r *Rig) report(crash string, failed bool) {
 		ev.Machines = append(ev.Machines, em)
 	}
 	if failed {
-		ev.Reproduce = r.reproduce()
+		var err error
+		if ev.Reproduce, err = r.reproduce(); err != nil {
+			ev.Unsaved = err.Error()
+		}
 		r.print(ev)
 	}
 	ginkgo.AddReportEntry(result.EvidenceName, ev, ginkgo.ReportEntryVisibilityNever)
 }
 
 // reproduce writes the conversation as a script and returns the command that plays it, or the one that runs the spec
-// alone if there is no place for scripts.
-func (r *Rig) reproduce() string {
+// alone if there is no place for scripts. An error says that there was to be a script.
+func (r *Rig) reproduce() (string, error) {
 	alone := fmt.Sprintf("mcdtest suite --arch %s --cores %d --dialect %s --specs '^%s$'", r.Arch, r.Cores, r.Dialect, regexp.QuoteMeta(r.id))
 	if r.Settings.Artifacts == "" || r.Machine == nil {
-		return alone
+		return alone, nil
 	}
 	name := filepath.Join(r.Settings.Artifacts, strings.Trim(notFileName.ReplaceAllString(r.id, "-"), "-")+".txt")
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "# Recorded from a failed spec: %s\n# To run the spec: %s\n", r.id, alone)
 	text.Write(reproduction(r.Recorder.Entries()))
-	if err := os.MkdirAll(r.Settings.Artifacts, 0o777); err != nil {
-		return alone
+	err := os.MkdirAll(r.Settings.Artifacts, 0o777)
+	if err == nil {
+		if err = os.WriteFile(name, text.Bytes(), 0o666); err != nil {
+			os.Remove(name) // there may be half of it
+		}
 	}
-	if err := os.WriteFile(name, text.Bytes(), 0o666); err != nil {
-		ginkgo.GinkgoWriter.Printf("the script that reproduces this could not be written: %v\n", err)
-		return alone
+	if err != nil {
+		return alone, err
 	}
 	cmd := fmt.Sprintf("mcdtest play --arch %s --cores %d --dialect %s --variant %s", r.Arch, r.Machine.Machine.Cores(), r.Dialect, r.Guest().Variant)
 	if r.Machine.config.Running {
@@ -451,7 +456,7 @@ func (r *Rig) reproduce() string {
 	for _, arg := range r.Machine.config.Args {
 		cmd += fmt.Sprintf(" --qemu-arg='%s'", arg)
 	}
-	return cmd + " " + name
+	return cmd + " " + name, nil
 }
 
 // print shows the evidence to whoever reads the output of the run.
@@ -468,6 +473,9 @@ func (r *Rig) print(ev result.Evidence) {
 		if i < len(r.machines) {
 			w.Printf("the last packets:\n%s", tail(r.machines[i].Recorder, 30))
 		}
+	}
+	if ev.Unsaved != "" {
+		w.Printf("the script that reproduces this could not be written: %s\n", ev.Unsaved)
 	}
 	w.Printf("to reproduce: %s\n", ev.Reproduce)
 }

@@ -228,9 +228,13 @@ func (c *gateCmd) compare(ctx context.Context, con *console, cfg gate.Config, al
 	cfg.Warn = display.Print
 	style := term.For(con.err)
 	var head result.Summary
+	var failures []result.Spec
 	cfg.Keep = func(s gate.Side, spec result.Spec) error {
 		if spec.Outcome == result.Failed {
 			display.Print(s.String() + ": " + summary.Failure(spec, style))
+			if spec.Evidence != nil && spec.Evidence.Unsaved != "" {
+				failures = append(failures, result.Spec{Evidence: &result.Evidence{Unsaved: spec.Evidence.Unsaved}})
+			}
 		}
 		if s != gate.Head {
 			return nil
@@ -255,20 +259,26 @@ func (c *gateCmd) compare(ctx context.Context, con *console, cfg gate.Config, al
 		}
 		err = errors.Join(err, saving.Close(footer))
 	}
+	err = errors.Join(err, unsaved(failures))
+	if comparison != nil && comparison.Incomplete != "" && !alone {
+		err = errors.Join(err, c.output(con, comparison))
+	}
 	switch {
 	case ctx.Err() != nil:
 		if err != nil {
-			fmt.Fprintf(con.err, "mcdtest gate: %v\n", err)
+			fmt.Fprintf(con.err, "mcdtest gate: %s\n", told(err))
 		}
-		fmt.Fprintln(con.err, "mcdtest gate: interrupted, so nothing is said about the builds")
+		fmt.Fprintln(con.err, "mcdtest gate: interrupted, so this is no verdict on the builds")
 		return failed(statusCannotRun)
-	case err != nil:
+	case comparison == nil || comparison.Incomplete != "":
+		return err
+	case alone && err != nil:
 		return err
 	case alone:
 		fmt.Fprintf(con.out, "Saved to %s: %s\n", c.Save, summary.Line(head, time.Since(began)))
 		return nil
 	}
-	if err := c.output(con, comparison); err != nil {
+	if err := errors.Join(err, c.output(con, comparison)); err != nil {
 		return err
 	}
 	if comparison.Regressions() > 0 {
@@ -343,7 +353,10 @@ func gateTable(w io.Writer, style term.Style, c *gate.Comparison) {
 		}
 	}
 	verdict := style.Good(c.Verdict())
-	if c.Regressions() > 0 {
+	switch {
+	case c.Incomplete != "":
+		verdict = style.Warn(c.Verdict())
+	case c.Regressions() > 0:
 		verdict = style.Bad(c.Verdict())
 	}
 	fmt.Fprintln(w, verdict)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,6 +120,26 @@ func TestGateNamesWhatChanged(t *testing.T) {
 	}
 }
 
+// A head that lacks a target that base has is found out; one that has more is welcome.
+func TestGateOfTargets(t *testing.T) {
+	t.Parallel()
+	one, two := armOnly(t), armOnly(t)
+	if err := os.Symlink(needQEMU(t, "riscv64"), filepath.Join(two, "qemu-system-riscv64")); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		base, head string
+		kind       gate.Kind
+		status     int
+	}{{two, one, gate.NewlySkipped, statusFailed}, {one, two, gate.NoLongerSkipped, 0}} {
+		got := mcdtest(t, noRaceExit, "gate", "--base", c.base, "--head", c.head, "--arch", "arm,riscv64", "--specs", "packet memory: unmapped", "--rounds", "1", "--confirm", "1", "--json")
+		comparison := comparisonOf(t, got.out)
+		if got.status != c.status || len(comparison.Findings) != 1 || comparison.Findings[0].Kind != c.kind || !strings.HasPrefix(comparison.Findings[0].Specs[0], "riscv64 packet memory: ") {
+			t.Errorf("exit status %d, want %d\n%s%s", got.status, c.status, findings(comparison), got.errors)
+		}
+	}
+}
+
 func TestGateAgainstASavedResult(t *testing.T) {
 	t.Parallel()
 	qemu := needQEMU(t, "arm")
@@ -192,7 +213,15 @@ func TestGateThatCannotRun(t *testing.T) {
 		{[]string{"--base", filepath.Join(dir, "none"), "--head", qemu}, "base: find a QEMU"},
 		{[]string{"--base", qemu, "--head", qemu, "--accept", "everything"}, `no kind of difference "everything"`},
 		{[]string{"--base", qemu, "--head", qemu, "--rounds", "0"}, "--rounds=0"},
+		{[]string{"--base", qemu, "--head", qemu, "--rounds", "9223372036854775807"}, "--rounds=9223372036854775807"},
+		{[]string{"--base", qemu, "--head", qemu, "--confirm", "-1"}, "--confirm=-1"},
 		{[]string{"--base", qemu, "--head", qemu, "--ratio", "1"}, "--ratio=1"},
+		{[]string{"--base", qemu, "--head", qemu, "--ratio", "NaN"}, "--ratio=NaN"},
+		{[]string{"--base", qemu, "--head", qemu, "--ratio", "-2"}, "--ratio=-2"},
+		{[]string{"--base", qemu, "--head", qemu, "--ratio", "inf"}, "--ratio=+Inf"},
+		{[]string{"--base", qemu, "--head", qemu, "-p", "0"}, "--parallel=0"},
+		{[]string{"--base", qemu, "--head", qemu, "--arch", "riscv64"}, "head: find a QEMU for riscv64: "},
+		{[]string{"--base", qemu, "--head", qemu, "--artifacts", filepath.Join(qemu, "artifacts")}, "--artifacts: "},
 		{[]string{"--base", qemu, "--head", qemu, "--markdown", "/nonexistent/gate.md"}, "/nonexistent/gate.md"},
 		{[]string{"--base", qemu, "--head", qemu, "--save", "/dev/full", "--specs", gateSpecs}, "no space left on device"},
 	} {
@@ -207,16 +236,53 @@ func TestGateThatCannotRun(t *testing.T) {
 func TestGateThatIsInterrupted(t *testing.T) {
 	t.Parallel()
 	qemu := needQEMU(t, "arm")
-	saved := filepath.Join(t.TempDir(), "saved.jsonl")
-	r := startSlow(t, "gate", "--base", qemu, "--head", qemu, "--specs", quickSpecs+"|^"+slowSpec+"$", "--fault", slowFault, "--save", saved)
-	r.waitForSlow(t)
-	began := time.Now()
-	r.Process.Signal(os.Interrupt)
-	if status := r.status(t); status != statusCannotRun || time.Since(began) > 3*time.Second || !strings.Contains(r.stderr(), "interrupted") {
-		t.Errorf("exit status %d after %v\n%s", status, time.Since(began), r.stderr())
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		dir := t.TempDir()
+		saved, out, junit, page := filepath.Join(dir, "saved.jsonl"), filepath.Join(dir, "gate.json"), filepath.Join(dir, "junit.xml"), filepath.Join(dir, "page.html")
+		// A lane of its own finishes the quick specs while the slow one waits.
+		r := startSlow(t, "gate", "--base", qemu, "--head", qemu, "-p", "2", "--specs", quickSpecs+"|^"+slowSpec+"$",
+			"--fault", slowFault, "--head-fault", "memory-off-by-one", "--save", saved, "--out", out, "--junit", junit)
+		r.waitForSlow(t)
+		began := time.Now()
+		r.Process.Signal(sig)
+		if status := r.status(t); status != statusCannotRun || time.Since(began) > 3*time.Second || !strings.Contains(r.stderr(), "interrupted") {
+			t.Errorf("%v: exit status %d after %v\n%s", sig, status, time.Since(began), r.stderr())
+		}
+		noneLeft(t, r.mark)
+		if got := openResult(t, saved); got.Incomplete() != "the run was interrupted" {
+			t.Errorf("%v: %q, incomplete because %q", sig, outcomesOf(got), got.Incomplete())
+		}
+		text, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := comparisonOf(t, string(text)); c.Incomplete != "the gate was interrupted" || slices.ContainsFunc(c.Findings, func(f gate.Finding) bool { return f.Kind == gate.SpecVanished }) {
+			t.Errorf("%v: %+v", sig, c)
+		}
+		if text, err := os.ReadFile(junit); err != nil || !strings.Contains(string(text), "incomplete: the gate was interrupted") {
+			t.Errorf("%v: %v\n%s", sig, err, text)
+		}
+		for _, file := range []string{saved, out} {
+			if got := mcdtest(t, nil, "report", file, "-o", page); got.status != 0 {
+				t.Errorf("%v: report %s: exit status %d\n%s", sig, file, got.status, got.errors)
+			}
+			isPage(t, page, "interrupted")
+		}
 	}
-	noneLeft(t, r.mark)
-	if got := openResult(t, saved); got.Incomplete() != "the run was interrupted" {
-		t.Errorf("%q, incomplete because %q", outcomesOf(got), got.Incomplete())
+}
+
+// SIGUSR1 shows where the machine of each side stands.
+func TestGateOnSIGUSR1(t *testing.T) {
+	t.Parallel()
+	qemu := needQEMU(t, "arm")
+	r := startSlow(t, "gate", "--base", qemu, "--head", qemu, "--specs", "^"+slowSpec+"$", "--fault", slowFault, "--rounds", "1", "--confirm", "0")
+	r.waitForSlow(t)
+	if status := r.status(t); status != 0 {
+		t.Errorf("exit status %d: the signal was to change nothing\n%s", status, r.stderr())
+	}
+	for _, want := range []string{"pid ", "stub endpoint", "run state", "running: " + slowSpec} {
+		if !strings.Contains(r.stderr(), want) {
+			t.Errorf("%q is not in\n%s", want, r.stderr())
+		}
 	}
 }

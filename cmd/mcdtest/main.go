@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -112,19 +113,55 @@ func execute(args []string, con *console) int {
 		return statusCannotRun
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
+	out := &checked{w: con.out}
+	con.out = out
 	err = parsed.Run(con)
 	var f failed
+	if out.err != nil && !errors.As(err, &f) {
+		err = errors.Join(err, fmt.Errorf("write to the standard output: %w", out.err))
+	}
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &f) && out.err != nil:
+		fmt.Fprintf(con.err, "mcdtest %s: write to the standard output: %v\n", parsed.Selected().Name, out.err)
+		return statusCannotRun
 	case errors.As(err, &f):
 		return int(f)
 	case ctx.Err() != nil:
 		fmt.Fprintf(con.err, "mcdtest %s: interrupted\n", parsed.Selected().Name)
 		return statusInterrupts + int(syscall.SIGINT)
 	}
-	fmt.Fprintf(con.err, "mcdtest %s: %v\n", parsed.Selected().Name, err)
+	fmt.Fprintf(con.err, "mcdtest %s: %s\n", parsed.Selected().Name, told(err))
 	return statusCannotRun
+}
+
+// told is an error as it is shown: what several parts of a command have met alike is said once.
+func told(err error) string {
+	var list []string
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if !slices.Contains(list, line) {
+			list = append(list, line)
+		}
+	}
+	return strings.Join(list, "\n")
+}
+
+// checked remembers the first error of a writer, so that a summary on a full disk is not taken for a whole one.
+type checked struct {
+	w   io.Writer
+	err error
+}
+
+func (c *checked) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	if err != nil && c.err == nil {
+		c.err = err
+		if p := (*os.PathError)(nil); errors.As(err, &p) {
+			c.err = p.Err
+		}
+	}
+	return n, err
 }
 
 var (

@@ -114,6 +114,18 @@ func (c *reportCmd) write(con *console, make func(io.Writer) error) error {
 		_, err := con.out.Write(page.Bytes())
 		return err
 	}
+	if fi, err := os.Stat(c.Out); err == nil && !fi.Mode().IsRegular() {
+		// A device or a pipe is written to; replacing it would be the end of it.
+		file, err := os.OpenFile(c.Out, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = file.Write(page.Bytes())
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("write the report: %w", err)
+		}
+		return nil
+	}
 	temp, err := os.CreateTemp(filepath.Dir(c.Out), ".report-*")
 	if err != nil {
 		return fmt.Errorf("write the report %s: %w", c.Out, err)

@@ -385,14 +385,14 @@ func (r *suiteRun) run(ctx context.Context) error {
 		footer.Unmatched = r.expected.Unmatched(suites.AllIDs())
 	}
 	r.result.Footer = footer
-	problem = errors.Join(problem, r.close(*footer))
+	problem = errors.Join(problem, r.close(*footer), unsaved(r.result.Specs))
 	if !r.JSON {
 		summary.Print(r.con.out, r.con.style, &r.result, time.Since(began))
 	}
 	switch {
 	case ctx.Err() != nil:
 		if problem != nil {
-			fmt.Fprintf(r.con.err, "mcdtest suite: %v\n", problem)
+			fmt.Fprintf(r.con.err, "mcdtest suite: %s\n", told(problem))
 		}
 		fmt.Fprintln(r.con.err, "mcdtest suite: interrupted; what was finished until then is in the results")
 		return failed(statusCannotRun)
@@ -405,6 +405,21 @@ func (r *suiteRun) run(ctx context.Context) error {
 		return errors.New(none)
 	}
 	return nil
+}
+
+// unsaved tells of scripts of failures that could not be written.
+func unsaved(specs []result.Spec) error {
+	n, why := 0, ""
+	for _, s := range specs {
+		if s.Evidence != nil && s.Evidence.Unsaved != "" {
+			n++
+			why = s.Evidence.Unsaved
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return fmt.Errorf("the scripts of %d failures could not be written: %s", n, why)
 }
 
 // open opens what results go to.

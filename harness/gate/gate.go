@@ -47,7 +47,9 @@ type Comparison struct {
 	Recorded int         `json:"recorded"`        // of those, specs whose conversations were compared
 	Latency  int         `json:"latency"`         // kinds of requests whose latency was compared
 	Notes    []string    `json:"notes,omitempty"` // what was not compared, and why
-	Findings []Finding   `json:"findings"`
+	// Incomplete says why the gate did not come to its end; what was found until then is no verdict.
+	Incomplete string    `json:"incomplete,omitempty"`
+	Findings   []Finding `json:"findings"`
 }
 
 // ComparisonFormat is the version of the format of a Comparison in JSON.
@@ -98,7 +100,7 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 	var err error
 	for range cfg.Rounds {
 		if err = g.play(ctx, nil); err != nil || ctx.Err() != nil {
-			return g.comparison(nil), err
+			return g.incomplete(ctx, err), err
 		}
 	}
 	findings := g.compare()
@@ -111,11 +113,23 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 		}
 		g.warn(fmt.Sprintf("%s so far: running %s again", plural(len(findings), "difference"), plural(len(suspects), "spec")))
 		if err = g.play(ctx, suspects); err != nil || ctx.Err() != nil {
-			break
+			return g.incomplete(ctx, err), err
 		}
 		findings = g.compare()
 	}
-	return g.comparison(findings), err
+	return g.comparison(findings), nil
+}
+
+// incomplete is what can be said of what ran on both sides until the gate was ended.
+func (g *gate) incomplete(ctx context.Context, err error) *Comparison {
+	c := g.comparison(slices.DeleteFunc(g.compare(), func(f Finding) bool {
+		return f.Kind == SpecVanished || f.Kind == SpecAppeared
+	}))
+	c.Incomplete = "the gate was interrupted"
+	if ctx.Err() == nil {
+		c.Incomplete = err.Error()
+	}
+	return c
 }
 
 type gate struct {

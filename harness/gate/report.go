@@ -12,6 +12,10 @@ import (
 // Verdict is the outcome in one line.
 func (c *Comparison) Verdict() string {
 	switch n := c.Regressions(); {
+	case c.Incomplete != "" && len(c.Findings) == 0:
+		return "incomplete: " + c.Incomplete
+	case c.Incomplete != "":
+		return fmt.Sprintf("incomplete: %s; %s so far, not confirmed", c.Incomplete, plural(len(c.Findings), "difference"))
 	case n == 1:
 		return "1 regression"
 	case n > 1:
@@ -84,7 +88,10 @@ func (c *Comparison) Compares() string {
 func (c *Comparison) Markdown() string {
 	var b strings.Builder
 	mark := "✅"
-	if c.Regressions() > 0 {
+	switch {
+	case c.Incomplete != "":
+		mark = "⚠️"
+	case c.Regressions() > 0:
 		mark = "❌"
 	}
 	fmt.Fprintf(&b, "## %s MCD gate: %s\n\n", mark, c.Verdict())
@@ -169,6 +176,11 @@ func (c *Comparison) JUnit() *result.JUnit {
 			}
 			suite.Add(test)
 		}
+		j.Add(suite)
+	}
+	if c.Incomplete != "" {
+		suite := result.JUnitSuite{Name: "the gate"}
+		suite.Add(result.JUnitTest{Name: "it comes to its end", Class: "the gate", Failure: result.NewJUnitMessage("incomplete: "+c.Incomplete, "")})
 		j.Add(suite)
 	}
 	return j

@@ -37,7 +37,7 @@ func cover(specs []result.Spec) []coverage {
 		count := make(map[string]int)
 		fields := make(map[string][]string)
 		for _, s := range specs {
-			if !slices.Contains(s.Labels, dialect) && (s.Evidence == nil || s.Evidence.Dialect != dialect) {
+			if s.Dialect != dialect {
 				continue
 			}
 			c.Specs++

@@ -101,8 +101,8 @@ func Run(w io.Writer, r *result.Result) error {
 	sum := r.Summary()
 	v := view{Title: "Multi-Core Debug: " + r.Header.Build.Label, Good: sum.OK() && r.Incomplete() == ""}
 	switch {
-	case sum.Failed+sum.UnexpectedPasses+sum.Interrupted > 0:
-		v.Verdict = fmt.Sprintf("%d of %d specs are not as they should be", sum.Failed+sum.UnexpectedPasses+sum.Interrupted, len(specs))
+	case sum.Failed+sum.UnexpectedPasses > 0:
+		v.Verdict = fmt.Sprintf("%d of %d specs are not as they should be", sum.Failed+sum.UnexpectedPasses, len(specs))
 	case !v.Good:
 		v.Verdict = "nothing failed, but the run is incomplete"
 	case sum.Passed == 0:
@@ -115,7 +115,7 @@ func Run(w io.Writer, r *result.Result) error {
 	}
 	v.Cards = []card{
 		{sum.Passed, "passed", "good"}, {sum.Failed, "failed", "bad"}, {sum.UnexpectedPasses, "passed unexpectedly", "bad"},
-		{sum.ExpectedFailures, "failed as expected", "warn"}, {sum.Skipped, "not applicable", ""}, {sum.Interrupted, "interrupted", "bad"},
+		{sum.ExpectedFailures, "failed as expected", "warn"}, {sum.Skipped, "not applicable", ""}, {sum.Interrupted, "interrupted", "warn"},
 		{sum.NotRun, "not run", "warn"},
 	}
 	v.Facts = append(v.Facts, fact{"QEMU", r.Header.Build.String()}, fact{"started", r.Header.Started.Format(time.RFC1123)})
@@ -134,7 +134,7 @@ func Run(w io.Writer, r *result.Result) error {
 
 // Gate writes the page of a comparison.
 func Gate(w io.Writer, c *gate.Comparison) error {
-	v := view{Title: "MCD gate", Verdict: c.Verdict(), Good: c.Regressions() == 0, Notes: slices.Clone(c.Notes)}
+	v := view{Title: "MCD gate", Verdict: c.Verdict(), Good: c.Regressions() == 0 && c.Incomplete == "", Notes: slices.Clone(c.Notes)}
 	v.Facts = []fact{
 		{"base", c.Base.Build.String()}, {"head", c.Head.Build.String()}, {"cases", strings.Join(c.Cases, ", ")}, {"compared", c.Compares()},
 	}

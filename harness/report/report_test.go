@@ -34,11 +34,11 @@ func sample() *result.Result {
 	return &result.Result{
 		Header: result.Header{Format: result.Format, Tool: "test", Started: start, Planned: 6, Host: "linux", Build: result.Build{Label: "build " + hostile}},
 		Specs: []result.Spec{
-			{ID: "arm packet memory: a failure", Subject: "memory", Labels: []string{"packet"}, Outcome: result.Failed, Failure: "Expected 1 to equal 2 " + hostile, Location: "memory.go:10", Took: 12 * time.Millisecond, Evidence: evidence},
-			{ID: "arm packet memory: a pass", Subject: "memory", Labels: []string{"packet"}, Outcome: result.Passed, Took: time.Millisecond},
-			{ID: "arm packet reset: known", Subject: "reset", Labels: []string{"packet"}, Outcome: result.Failed, Expected: "does nothing in this build", Failure: "no"},
-			{ID: "arm packet kill: fixed", Subject: "kill", Labels: []string{"packet"}, Outcome: result.Passed, Expected: "was broken"},
-			{ID: "arm json cores: skipped", Subject: "cores", Labels: []string{"json"}, Outcome: result.Skipped, Reason: "not applicable: one core"},
+			{ID: "arm packet memory: a failure", Subject: "memory", Dialect: "packet", Outcome: result.Failed, Failure: "Expected 1 to equal 2 " + hostile, Location: "memory.go:10", Took: 12 * time.Millisecond, Evidence: evidence},
+			{ID: "arm packet memory: a pass", Subject: "memory", Dialect: "packet", Outcome: result.Passed, Took: time.Millisecond},
+			{ID: "arm packet reset: known", Subject: "reset", Dialect: "packet", Outcome: result.Failed, Expected: "does nothing in this build", Failure: "no"},
+			{ID: "arm packet kill: fixed", Subject: "kill", Dialect: "packet", Outcome: result.Passed, Expected: "was broken"},
+			{ID: "arm json cores: skipped", Subject: "cores", Dialect: "json", Outcome: result.Skipped, Reason: "not applicable: one core"},
 		},
 		Footer: &result.Footer{Ended: start.Add(2 * time.Second), Specs: 5, Problem: "ended by a signal"},
 	}

@@ -22,6 +22,8 @@ type Evidence struct {
 	Crash string `json:"crash,omitempty"`
 	// Reproduce is a command line that shows the failure alone.
 	Reproduce string `json:"reproduce,omitempty"`
+	// Unsaved says why the script that reproduces it could not be written.
+	Unsaved string `json:"unsaved,omitempty"`
 }
 
 // Machine is what is kept of one QEMU of a spec.
