@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,13 +147,20 @@ func qemu(ctx context.Context, arch string) Finding {
 	path, err := harness.Find(arch)
 	if err != nil {
 		what, advice, _ := strings.Cut(err.Error(), "; ")
+		switch {
+		case advice != "":
+		case errors.Is(err, harness.ErrNoTarget):
+			advice = fmt.Sprintf("build it, too (configure --target-list=%s-softmmu,…), or link a qemu-system-%s into the folder; until then nothing is tested on it", arch, arch)
+		default:
+			advice = "name the folder that has the binaries, in a build of QEMU its build folder; or unset " + harness.QEMUVariable
+		}
 		return Finding{Name: name, Level: Lack, Text: strings.TrimPrefix(what, "find a QEMU for "+arch+": "), Advice: advice}
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	b, err := harness.Probe(ctx, path)
 	if err != nil {
-		return Finding{Name: name, Level: Broken, Text: err.Error(), Advice: "run it by hand with -version"}
+		return Finding{Name: name, Level: Broken, Text: err.Error(), Advice: fmt.Sprintf("run %s -version by hand: does it start, and are its libraries there?", path)}
 	}
 	f := Finding{Name: b.Arch, Level: Fine, Build: &Build{Path: b.Path, Arch: b.Arch, Version: b.Version}}
 	for _, d := range []harness.Dialect{harness.Packet, harness.JSON} {
@@ -171,7 +179,10 @@ func qemu(ctx context.Context, arch string) Finding {
 		return f
 	}
 	if err := runs(ctx, b, image); err != nil {
-		return Finding{Name: b.Arch, Level: Broken, Text: fmt.Sprintf("%s  %s  does not run the guest program: %v", b.Version, b.Path, err), Build: f.Build}
+		return Finding{
+			Name: b.Arch, Level: Broken, Text: fmt.Sprintf("%s  %s  does not run the guest program: %v", b.Version, b.Path, err), Build: f.Build,
+			Advice: fmt.Sprintf("it needs the machine %s with the CPU %s, QMP and the gdbstub: was it built without one of them?", image.Machine(), image.CPU()),
+		}
 	}
 	return f
 }
@@ -199,6 +210,7 @@ func permissions() (findings []Finding, ok bool) {
 	check("files in memory", "guest programs need no disk", "allow memfd_create in the sandbox or container", memfd(), true)
 	check("unix sockets", "QEMU is reached without ports", "allow socketpair and abstract unix sockets in the sandbox or container", sockets(), true)
 	check("/proc", "descriptors can be handed to QEMU", "mount /proc", proc(), true)
+	check("ports", "mcdtest serve can listen on 127.0.0.1", "allow TCP on the loopback interface in the sandbox or container; or give mcdtest serve --listen unix:PATH", loopback(), false)
 	check("temporary folder", os.TempDir()+" can be written to", "set TMPDIR to a folder that can be written to", tempDir(), false)
 	return findings, ok
 }
@@ -217,6 +229,14 @@ func sockets() error {
 		return fmt.Errorf("socketpair: %w", err)
 	}
 	return errors.Join(unix.Close(fds[0]), unix.Close(fds[1]))
+}
+
+func loopback() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 func proc() error {
