@@ -106,13 +106,10 @@ func Probe(ctx context.Context, path string) (*Build, error) {
 	return b, nil
 }
 
-// sandboxArgs keep a QEMU from starting programs and from gaining rights. They cost nothing that can be measured.
-var sandboxArgs = []string{"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"}
-
 func probeBinary(ctx context.Context, path string) (*Build, error) {
 	b := &Build{Path: path, Arch: archOfName(path), sandbox: true}
 	// A build without seccomp refuses -sandbox before it comes to -help.
-	text, exit, err := output(ctx, path, append(slices.Clone(sandboxArgs), "-help")...)
+	text, exit, err := output(ctx, path, append(slices.Clone(launch.Sandbox), "-help")...)
 	if err != nil {
 		return nil, err
 	}

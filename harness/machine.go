@@ -175,7 +175,7 @@ func (m *Machine) chooseEndpoint() error {
 func (b *Build) baseArgs() []string {
 	args := []string{"-nodefaults", "-nic", "none", "-display", "none"}
 	if b.sandbox {
-		args = append(args, sandboxArgs...)
+		args = append(args, launch.Sandbox...)
 	}
 	return args
 }

@@ -24,7 +24,12 @@ func Listen(addr string, log *slog.Logger) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		return listenUnix(path)
 	}
-	l, err := net.Listen("tcp", addr)
+	// An address of IPv4 is one of IPv4: net.Listen would take 0.0.0.0 for every address of IPv6 as well.
+	network := "tcp"
+	if host, _, err := net.SplitHostPort(addr); err == nil && net.ParseIP(host).To4() != nil {
+		network = "tcp4"
+	}
+	l, err := net.Listen(network, addr)
 	if err != nil {
 		hint := "give HOST:PORT or unix:PATH"
 		switch {

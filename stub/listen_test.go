@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -94,6 +95,23 @@ func TestListenErrorsSayWhatToDo(t *testing.T) {
 	}
 	if b, err := os.ReadFile(file); string(b) != "precious" || err != nil {
 		t.Errorf("the file in the way now holds %q, %v", b, err)
+	}
+}
+
+// An address of IPv4, and be it that of all interfaces, opens no port of IPv6.
+func TestListenStaysWithinIPv4(t *testing.T) {
+	l, err := Listen("0.0.0.0:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	addr := l.Addr().(*net.TCPAddr)
+	if addr.IP.To4() == nil {
+		t.Errorf("asked for 0.0.0.0, it listens on %v", addr)
+	}
+	if conn, err := net.Dial("tcp6", net.JoinHostPort("::1", strconv.Itoa(addr.Port))); err == nil {
+		conn.Close()
+		t.Error("it is reached by IPv6")
 	}
 }
 

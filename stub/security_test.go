@@ -78,7 +78,7 @@ var (
 		"rsp/rsp.go":              {"syscall.Read"}, // of its own connection
 		"mcdjson/hangup_linux.go": {"unix.Poll"},
 	}
-	harmless    = regexp.MustCompile(`^(os\.Err\w+|syscall\.(E[A-Z]+|Errno|RawConn|Conn)|unix\.(POLL\w+|PollFd|E[A-Z]+)|os\.NewSyscallError|net\.(Conn|Err\w+|Listener|TCPAddr|TCPConn|OpError|Error|ListenConfig|Addr|UnixConn))$`)
+	harmless    = regexp.MustCompile(`^(os\.Err\w+|syscall\.(E[A-Z]+|Errno|RawConn|Conn)|unix\.(POLL\w+|PollFd|E[A-Z]+)|os\.NewSyscallError|net\.(ParseIP|SplitHostPort|Conn|Err\w+|Listener|TCPAddr|TCPConn|OpError|Error|ListenConfig|Addr|UnixConn))$`)
 	monitorWord = []string{"query-target", "query-cpus-fast", "qom-get", "query-status", "system_reset", "quit", "qmp_capabilities", "human-monitor-command"}
 	hmpWord     = []string{"info mtree -f", "gva2gpa %#x", "xp /%dxb %#x"}
 )

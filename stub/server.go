@@ -26,6 +26,10 @@ type Options struct {
 	AllowKill bool
 	// MaxRead is the largest number of bytes of memory that one packet reads; default 4 MiB.
 	MaxRead int
+	// MaxRequest is the largest request of the JSON dialect in bytes; default jsonwire.MaxRequest. A packet has its own limit.
+	MaxRequest int
+	// MaxPending is how many bytes of replies may gather before a client has to take them; default 64 KiB.
+	MaxPending int
 	// WriteTimeout is how long a client may leave its replies unread before it is dropped; default 10 s.
 	WriteTimeout time.Duration
 	// RequestTimeout is how long the Target may take for a request before the client is dropped or told so; default: what
@@ -73,7 +77,7 @@ func NewServer(t target.Target, o Options) *Server {
 	s := &Server{
 		target: t, opts: o,
 		packet: packet.NewDialect(t, reports, packet.Options{
-			AllowKill: o.AllowKill, MaxRead: o.MaxRead,
+			AllowKill: o.AllowKill, MaxRead: o.MaxRead, MaxPending: o.MaxPending,
 			WriteTimeout: o.WriteTimeout, RequestTimeout: o.RequestTimeout, IdleTimeout: o.IdleTimeout, Log: o.Log,
 		}),
 		json: newJSON(t, reports, o),

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"mcdtest/cmd/mcdtest/internal/serve"
 	"mcdtest/stub"
@@ -16,13 +17,22 @@ import (
 )
 
 type serveCmd struct {
-	Listen  string   `default:"127.0.0.1:1235" placeholder:"ADDR" help:"HOST:PORT or unix:PATH; port 0 takes any that is free."`
-	Dialect string   `default:"auto" enum:"auto,packet,json" help:"packet (2023), json (2025), or auto: by the first byte of the client."`
-	NoKill  bool     `help:"Clients cannot end QEMU."`
-	GDB     string   `name:"gdb" placeholder:"ADDR" help:"Attach to the gdbstub of a QEMU that runs (-gdb): HOST:PORT or unix:PATH."`
-	QMP     string   `name:"qmp" placeholder:"ADDR" help:"Its QMP monitor (-qmp)."`
-	QTest   string   `name:"qtest" placeholder:"ADDR" help:"Its qtest (-qtest), if it has one: memory is read without stopping it then."`
-	Verbose bool     `short:"v" help:"Log every request that is refused, and what the stub does."`
+	Listen  string `default:"127.0.0.1:1235" placeholder:"ADDR" help:"HOST:PORT or unix:PATH, whose mode is 0600; port 0 takes any that is free (${default})."`
+	Dialect string `default:"auto" enum:"auto,packet,json" help:"packet (2023), json (2025), or auto: by the first byte of the client."`
+	NoKill  bool   `help:"Clients cannot end QEMU."`
+	GDB     string `name:"gdb" placeholder:"ADDR" help:"Attach to the gdbstub of a QEMU that runs (-gdb): HOST:PORT or unix:PATH."`
+	QMP     string `name:"qmp" placeholder:"ADDR" help:"Its QMP monitor (-qmp)."`
+	QTest   string `name:"qtest" placeholder:"ADDR" help:"Its qtest (-qtest), if it has one: memory is read without stopping it then."`
+	Verbose bool   `short:"v" help:"Log every request that is refused, and what the stub does."`
+
+	IdleTimeout    time.Duration `default:"0" placeholder:"TIME" group:"Limits" help:"Drop a client that is silent for so long; 0: never, as a debugger waits for its user, and keeps all others out meanwhile."`
+	RequestTimeout time.Duration `default:"0" placeholder:"TIME" group:"Limits" help:"How long QEMU may take for a request before its client is dropped (packet) or told so (JSON); 0: 1m in packets, 4s in JSON."`
+	WriteTimeout   time.Duration `default:"10s" placeholder:"TIME" group:"Limits" help:"Drop a client that leaves its replies unread for so long (${default})."`
+	ConnRate       int           `default:"100" placeholder:"N" group:"Limits" help:"Clients a second that are admitted, after as many at once (${default}); 0: any number."`
+	MaxRead        int           `default:"4194304" placeholder:"BYTES" group:"Limits" help:"The most memory that one packet reads (${default}); a packet itself has 1,023 bytes at most."`
+	MaxRequest     int           `default:"8388608" placeholder:"BYTES" group:"Limits" help:"The largest request in JSON (${default})."`
+	MaxPending     int           `default:"65536" placeholder:"BYTES" group:"Limits" help:"Replies that may gather, beside the one that is made, before the client has to take them (${default})."`
+
 	Command []string `arg:"" optional:"" passthrough:"" help:"The QEMU to start, behind --."`
 }
 
@@ -33,7 +43,10 @@ the clients, runs on if it ran before, and is left alone. If QEMU ends, so does 
 client's kill is such an end) and 1 otherwise.
 
 There is no authentication: whoever can connect controls the machine. So it listens on loopback, or on a unix socket that only
-you can use, unless it is told otherwise.
+you can use, unless it is told otherwise; docs/security.md says what is defended and what is not.
+
+A QEMU that it starts is confined: what stands in front of its own options is "-sandbox on,…", so that it can start no program
+and gain no rights, and "-nic none". Options of yours win: -sandbox off, or a -nic, -net or -netdev.
 
 Examples:
   mcdtest serve -- qemu-system-arm -M virt -cpu cortex-a15 -display none -S
@@ -55,6 +68,18 @@ func (c *serveCmd) Validate() error {
 	case attach && (c.GDB == "" || c.QMP == ""):
 		return errors.New("to attach to a QEMU, both --gdb and --qmp are needed")
 	}
+	for _, limit := range []struct {
+		flag         string
+		value, least int64
+	}{
+		{"--idle-timeout", int64(c.IdleTimeout), 0}, {"--request-timeout", int64(c.RequestTimeout), 0},
+		{"--write-timeout", int64(c.WriteTimeout), 1}, {"--conn-rate", int64(c.ConnRate), 0},
+		{"--max-read", int64(c.MaxRead), 1}, {"--max-request", int64(c.MaxRequest), 1}, {"--max-pending", int64(c.MaxPending), 1},
+	} {
+		if limit.value < limit.least {
+			return fmt.Errorf("%s: give a limit of %d or more", limit.flag, limit.least)
+		}
+	}
 	return nil
 }
 
@@ -70,7 +95,12 @@ func (c *serveCmd) Run(ctx context.Context, con *console) error {
 	}
 	err := serve.Run(ctx, serve.Config{
 		Listen: c.Listen, Command: c.Command, Stdout: con.out, Stderr: con.err, GDB: c.GDB, QMP: c.QMP, QTest: c.QTest,
-		Options: stub.Options{Dialect: dialect(c.Dialect), AllowKill: !c.NoKill, Log: log}, Log: machine,
+		Options: stub.Options{
+			Dialect: dialect(c.Dialect), AllowKill: !c.NoKill, Log: log,
+			IdleTimeout: c.IdleTimeout, RequestTimeout: c.RequestTimeout, WriteTimeout: c.WriteTimeout, ConnRate: c.ConnRate,
+			MaxRead: c.MaxRead, MaxRequest: c.MaxRequest, MaxPending: c.MaxPending,
+		},
+		Log: machine,
 		Ready: func(addr net.Addr, info *target.Info) {
 			at := addr.String()
 			if addr.Network() == "unix" {

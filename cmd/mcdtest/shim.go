@@ -25,6 +25,9 @@ whatever QEMU is installed. Standard streams, descriptors, signals and exit stat
 DEV is default (TCP port 1235), tcp:HOST:PORT, unix:PATH,server=on,wait=off, or chardev:ID of a -chardev socket (listening,
 dialling out with server=off, or fd=N). A -gdb of the command line cannot be had together with -mcd: QEMU has one gdbstub.
 
+With -mcd the QEMU is confined as by mcdtest serve: "-sandbox on,…" and "-nic none" are put in front of the command line,
+unless it has a -sandbox, or a -nic, -net or -netdev.
+
 Environment:
   MCDTEST_SHIM_QEMU     the real QEMU, or a folder of them; otherwise the next one in PATH
   MCDTEST_SHIM_DIALECT  packet, json or auto (by the first byte of the client); auto unless set

@@ -37,6 +37,9 @@ import (
 type Options struct {
 	// MaxRequest is the largest request in bytes; default jsonwire.MaxRequest. A larger one is answered with an error.
 	MaxRequest int
+	// MaxPending is how many bytes of replies may gather while pipelined requests are worked on, before they are sent and
+	// nothing more is done until the client has taken them; default 64 KiB.
+	MaxPending int
 	// WriteTimeout is how long a client may leave its replies unread before it is dropped; default 10 s.
 	WriteTimeout time.Duration
 	// RequestTimeout is how long the Target may take for a request before that is answered 0x201; default 4 s, as the
@@ -65,6 +68,9 @@ type Dialect struct {
 func NewDialect(t target.Target, reports *target.Reports, opts Options) *Dialect {
 	if opts.MaxRequest == 0 {
 		opts.MaxRequest = jsonwire.MaxRequest
+	}
+	if opts.MaxPending == 0 {
+		opts.MaxPending = 64 << 10
 	}
 	if opts.WriteTimeout == 0 {
 		opts.WriteTimeout = 10 * time.Second

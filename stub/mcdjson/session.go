@@ -18,8 +18,6 @@ import (
 const (
 	// chunk is how much is read at once: the largest request of the real client in one piece.
 	chunk = 64 << 10
-	// maxPending is how much output may gather while pipelined requests are worked on.
-	maxPending = 64 << 10
 	// keepBuffer is the largest output buffer that is kept for the next reply.
 	keepBuffer = 256 << 10
 )
@@ -128,7 +126,7 @@ func (s *session) talk() error {
 			default:
 				s.refuse(event.Err(), nil)
 			}
-			if len(s.out) > maxPending {
+			if len(s.out) > s.opts.MaxPending {
 				if err := s.flush(); err != nil {
 					return err
 				}

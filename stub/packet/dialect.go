@@ -39,6 +39,9 @@ type Options struct {
 	AllowKill bool
 	// MaxRead is the largest byte count of an `m`; default 4 MiB. A larger one is `error`.
 	MaxRead int
+	// MaxPending is how many bytes of replies may gather while the client's pipelined requests are worked on, before they are
+	// sent and nothing more is done until the client has taken them; default 64 KiB.
+	MaxPending int
 	// WriteTimeout is how long a client may leave its replies unread before it is dropped; default 10 s.
 	WriteTimeout time.Duration
 	// RequestTimeout is how long the Target may take for a request before the client is dropped; default 1 min.
@@ -65,6 +68,9 @@ type Dialect struct {
 func NewDialect(t target.Target, reports *target.Reports, opts Options) *Dialect {
 	if opts.MaxRead == 0 {
 		opts.MaxRead = 4 << 20
+	}
+	if opts.MaxPending == 0 {
+		opts.MaxPending = 64 << 10
 	}
 	if opts.WriteTimeout == 0 {
 		opts.WriteTimeout = 10 * time.Second

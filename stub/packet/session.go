@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// maxPending is how much output may gather while the client's pipelined requests are worked on.
-	maxPending = 64 << 10
 	// keepBuffer is the largest output buffer that is kept for the next reply.
 	keepBuffer = 256 << 10
 	// maxReason is the longest reason in an info_str: the published client has 256 bytes for it.
@@ -148,7 +146,7 @@ func (s *session) handle(event wire.Event) error {
 		s.out = append(s.out, wire.Ack)
 		s.request(s.decoder.Payload())
 	}
-	if len(s.out)-s.sent > maxPending {
+	if len(s.out)-s.sent > s.opts.MaxPending {
 		return s.flush()
 	}
 	return nil

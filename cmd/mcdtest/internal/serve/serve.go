@@ -77,8 +77,12 @@ func (cfg *Config) start(ctx context.Context, l net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("start QEMU: %w: install it, or give its path", err)
 	}
+	confined, missing := line.Confine(ctx, path)
+	if missing != "" {
+		cfg.Options.Log.Warn(missing)
+	}
 	p, err := launch.Start(ctx, launch.Spec{
-		Path: path, Args: cfg.Command[1:], Monitors: 1, GDB: true, QTest: !line.QTest, Stdout: cfg.Stdout, Stderr: cfg.Stderr,
+		Path: path, Args: append(confined, cfg.Command[1:]...), Monitors: 1, GDB: true, QTest: !line.QTest, Stdout: cfg.Stdout, Stderr: cfg.Stderr,
 	})
 	if err != nil {
 		return startError(err)

@@ -3,11 +3,13 @@
 package shim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	"mcdtest/cmd/mcdtest/internal/chardev"
+	"mcdtest/harness/launch"
 )
 
 // CommandLine is what a program said to a QEMU that it takes to have -mcd.
@@ -18,6 +20,8 @@ type CommandLine struct {
 	Help    bool     // -help: no machine is started
 	QTest   bool     // it has a -qtest of its own
 	Running bool     // no -S: the machine runs from the start
+	Sandbox bool     // it has a -sandbox of its own
+	Network bool     // it says something of a network
 
 	chardevs map[string]string // by id
 	gdb      string            // its own -gdb
@@ -64,6 +68,10 @@ func Parse(args []string) (*CommandLine, error) {
 			if value != "none" {
 				c.gdb = "-gdb " + value
 			}
+		case "-sandbox":
+			c.Sandbox = true
+		case "-nic", "-net", "-netdev":
+			c.Network = true
 		case "-qtest":
 			c.QTest = true
 		case "-object":
@@ -91,6 +99,22 @@ func (c *CommandLine) CheckOwnStub(who, otherwise string) error {
 		return fmt.Errorf("-daemonize: not with %s: drop it and start this in the background, or %s", who, otherwise)
 	}
 	return nil
+}
+
+// Confine returns what to put in front of the command line, so that the QEMU at path can start no program and gain no
+// rights, and has no network, unless the command line speaks of that itself. missing says what the QEMU has not.
+func (c *CommandLine) Confine(ctx context.Context, path string) (args []string, missing string) {
+	switch {
+	case c.Sandbox:
+	case launch.HasSandbox(ctx, path):
+		args = append(args, launch.Sandbox...)
+	default:
+		missing = "this build of QEMU has no -sandbox, so it has all rights of its user"
+	}
+	if !c.Network {
+		args = append(args, launch.NoNetwork...)
+	}
+	return args, missing
 }
 
 // Device is the device that -mcd names; a -chardev that it refers to is taken off the command line, since the stub opens it.

@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -71,7 +72,11 @@ func Run(ctx context.Context, argv []string, stdout io.Writer) (status int, err 
 	if err != nil {
 		return 1, err
 	}
-	return 1, become(program, append(argv[:1:1], args...))
+	confined, missing := c.Confine(ctx, program)
+	if missing != "" {
+		fmt.Fprintf(os.Stderr, "%s: -mcd: %s\n", filepath.Base(argv[0]), missing)
+	}
+	return 1, become(program, slices.Concat(argv[:1], confined, args))
 }
 
 func become(program string, argv []string) error {
