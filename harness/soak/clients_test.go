@@ -158,7 +158,7 @@ func half(_ context.Context, conn net.Conn, r *rand.Rand, g places) {
 
 // silence waits until the server loses its patience.
 func silence(_ context.Context, conn net.Conn, r *rand.Rand, _ places) {
-	conn.SetReadDeadline(time.Now().Add(time.Second))
+	conn.SetReadDeadline(time.Now().Add(2 * impatience))
 	conn.Read(make([]byte, 1))
 }
 

@@ -25,6 +25,23 @@ func (h holdings) String() string {
 		h.goroutines, h.descriptors, h.children, h.files, h.heap>>10)
 }
 
+// more names what there is more of than before.
+func (h holdings) more(before holdings) (kinds []string) {
+	for _, kind := range []struct {
+		name        string
+		now, before int
+	}{
+		{"goroutines", h.goroutines, before.goroutines}, {"descriptors", h.descriptors, before.descriptors},
+		{"processes", h.children, before.children}, {"files", h.files, before.files},
+		{"heap", int(h.heap), int(before.heap) + slack},
+	} {
+		if kind.now > kind.before {
+			kinds = append(kinds, kind.name)
+		}
+	}
+	return kinds
+}
+
 // count takes stock. Files are those of the folder for temporary ones.
 func count(t testing.TB) holdings {
 	t.Helper()
@@ -73,14 +90,13 @@ func settled(t testing.TB, before holdings) {
 	defer tick.Stop()
 	for end := time.Now().Add(settling); time.Now().Before(end); <-tick.C {
 		now = count(t)
-		if now.goroutines <= before.goroutines && now.descriptors <= before.descriptors && now.children <= before.children &&
-			now.files <= before.files && now.heap <= before.heap+slack {
+		if len(now.more(before)) == 0 {
 			t.Logf("before: %v", before)
 			t.Logf("after:  %v", now)
 			return
 		}
 	}
-	t.Errorf("something has leaked\n- before: %v\n- after:  %v", before, now)
+	t.Errorf("leaked: %s\n- before: %v\n- after:  %v", strings.Join(now.more(before), ", "), before, now)
 	if now.goroutines > before.goroutines {
 		var text strings.Builder
 		pprof.Lookup("goroutine").WriteTo(&text, 1)
