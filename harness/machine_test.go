@@ -23,7 +23,10 @@ import (
 
 	"mcdtest/guest"
 	"mcdtest/harness"
+	"mcdtest/harness/debugger"
+	"mcdtest/harness/jsonclient"
 	"mcdtest/harness/launch"
+	"mcdtest/harness/rawclient"
 	"mcdtest/stub/target"
 )
 
@@ -418,6 +421,36 @@ func TestStartErrors(t *testing.T) {
 			}
 			matches(t, err, tt.says)
 		})
+	}
+}
+
+// Polling the state of a core asks QEMU nothing: it is answered while QEMU can answer nothing.
+func TestPollingAsksQEMUNothing(t *testing.T) {
+	for _, dialect := range []harness.Dialect{harness.Packet, harness.JSON} {
+		m := start(t, harness.Config{Build: probe(t, qemuPath(t, "arm")), Endpoint: harness.Stub, Dialect: dialect, Running: true})
+		conn, err := m.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		var d debugger.Debugger = debugger.NewPacket(rawclient.New(conn, rawclient.Options{}))
+		if dialect == harness.JSON {
+			d = debugger.NewJSON(jsonclient.New(conn, jsonclient.Options{}))
+		}
+		if err := d.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 1000 {
+			if s, err := d.State(t.Context(), 0); err != nil || s.Status != debugger.Running {
+				t.Fatalf("%s, poll %d of a QEMU that is stopped with SIGSTOP: %v, %v", dialect, i, s, err)
+			}
+		}
+		if err := m.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
