@@ -45,6 +45,12 @@ var rounds = flag.Int("rounds", 12, "turns of each way for one figure")
 // what is made of them.
 func compare(b *testing.B, batch int, ways ...way) map[string][]float64 {
 	b.Helper()
+	return compareRounds(b, *rounds, batch, ways...)
+}
+
+// compareRounds is compare for what takes so long that a few turns must do.
+func compareRounds(b *testing.B, rounds, batch int, ways ...way) map[string][]float64 {
+	b.Helper()
 	result := make(map[string][]float64)
 	turn := func(w way, n int) float64 {
 		began := time.Now()
@@ -62,7 +68,7 @@ func compare(b *testing.B, batch int, ways ...way) map[string][]float64 {
 	}
 	for range figures() {
 		turns := make(map[string][]float64)
-		for r := range *rounds {
+		for r := range rounds {
 			for i := range ways {
 				w := ways[(i+r)%len(ways)]
 				turns[w.name] = append(turns[w.name], turn(w, batch))
