@@ -64,9 +64,10 @@ type Finding struct {
 	Base       string   `json:"base,omitempty"` // what it was, in an example
 	Head       string   `json:"head,omitempty"` // what it is
 	Example    string   `json:"example,omitempty"`
-	Count      int      `json:"count,omitempty"` // how many requests show it
-	Ratio      float64  `json:"ratio,omitempty"` // of latencies, head to base
-	Noise      float64  `json:"noise,omitempty"` // a ratio that is nothing but noise
+	Count      int      `json:"count,omitempty"`   // how many requests show it
+	Ratio      float64  `json:"ratio,omitempty"`   // of latencies, head to base
+	Noise      float64  `json:"noise,omitempty"`   // a ratio that is nothing but noise
+	Failure    string   `json:"failure,omitempty"` // whole message of a run that failed
 	// Evidence is of a run that failed.
 	Evidence *result.Evidence `json:"evidence,omitempty"`
 }
@@ -202,7 +203,7 @@ func outcomes(f *Finding, id string, base, head *side) {
 	worse := func(n, of int) {
 		one := last(head, result.Failed)
 		f.Head = fmt.Sprintf("%s: %s", times(n, of), result.Headline(one.failure))
-		f.Evidence = one.evidence
+		f.Failure, f.Evidence = one.failure, one.evidence
 	}
 	switch {
 	case bf == 0 && hf == h:
@@ -226,7 +227,7 @@ func outcomes(f *Finding, id string, base, head *side) {
 		f.Kind, f.Base, f.Head = Unsteady, times(bf, b), times(hf, h)
 		for _, s := range []*side{head, base} {
 			if one := last(s, result.Failed); one != nil {
-				f.Example, f.Evidence = result.Headline(one.failure), one.evidence
+				f.Example, f.Failure, f.Evidence = result.Headline(one.failure), one.failure, one.evidence
 				break
 			}
 		}

@@ -4,6 +4,7 @@ package report
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"time"
 
@@ -33,7 +34,7 @@ func draw(ev *result.Evidence) []drawing {
 		d := drawing{Machine: m}
 		// A conversation that cannot be read is shown as it is, by the page.
 		if entries, err := transcript.Parse(strings.NewReader(m.Transcript)); err == nil {
-			d.Exchanges = rows(exchange.Pair(entries))
+			d.Exchanges = rows(short(exchange.Pair(entries)))
 			if n := len(d.Exchanges) - shownExchanges; n > 0 {
 				d.Left, d.Exchanges = n, d.Exchanges[n:]
 			}
@@ -41,6 +42,24 @@ func draw(ev *result.Evidence) []drawing {
 		list = append(list, d)
 	}
 	return list
+}
+
+// short leaves out what is said beside the drawing already, and the middle of long runs of the same request.
+func short(list []exchange.Exchange) []exchange.Exchange {
+	for len(list) > 0 && list[0].Comment != "" && !strings.HasPrefix(list[0].Comment, "VM ") {
+		list = list[1:] // which spec it is, and the command line
+	}
+	var all []exchange.Exchange
+	for _, f := range exchange.Folded(list) {
+		all = append(all, f.Shown...)
+		if f.Hidden > 0 {
+			all = append(all, exchange.Exchange{At: f.Shown[len(f.Shown)-1].At, Comment: fmt.Sprintf("⋮ %d more", f.Hidden)})
+		}
+		if f.Last != nil {
+			all = append(all, *f.Last)
+		}
+	}
+	return all
 }
 
 // rows gives each exchange the VM state that held when it began. The record has QMP's events as comments.

@@ -81,10 +81,11 @@ const headlineLength = 160
 // Headline is a failure, or the reason of a skip, in one line.
 func (s Spec) Headline() string { return Headline(s.Failure + s.Reason) }
 
-// Headline makes one line of a message: its first one, or more of it if that says little by itself.
+// Headline makes one line of a message: its first one, or more of it if that says little by itself or only what was
+// looked at.
 func Headline(message string) string {
 	line, rest, _ := strings.Cut(strings.TrimSpace(message), "\n")
-	if rest != "" && (len(line) < 25 || strings.HasSuffix(line, ":")) {
+	if rest != "" && (len(line) < 25 || strings.HasSuffix(line, ":") || strings.HasPrefix(rest, "Expected\n")) {
 		line = strings.Join(strings.Fields(line+" "+rest), " ")
 	}
 	if r := []rune(line); len(r) > headlineLength {

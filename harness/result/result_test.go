@@ -434,3 +434,16 @@ func TestJUnitOfBytes(t *testing.T) {
 		t.Errorf("a place that is none: %v", err)
 	}
 }
+
+func TestHeadline(t *testing.T) {
+	for message, want := range map[string]string{
+		"the core stands at another place than it says\nExpected\n    1": "the core stands at another place than it says Expected 1",
+		"the core stands at another place than it says\nbut only once":   "the core stands at another place than it says",
+		"pc of core 0:\nExpected\n    <int>: 1\nto equal\n    <int>: 2":  "pc of core 0: Expected <int>: 1 to equal <int>: 2",
+		strings.Repeat("x", 300): strings.Repeat("x", headlineLength-1) + "…",
+	} {
+		if got := Headline(message); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
