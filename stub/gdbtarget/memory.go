@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"mcdtest/stub/rsp"
@@ -101,41 +102,51 @@ func (t *Target) accessLogical(ctx context.Context, core int, addr uint64, p []b
 	return t.gdbWrite(ctx, core, addr, p)
 }
 
-// gdbRead reads logical memory, several packets at a time.
+// gdbRead reads logical memory.
 func (t *Target) gdbRead(core int, addr uint64, p []byte) error {
-	due := t.queueSelect(core)
 	chunk := min(t.gdb.PacketSize()/2, maxChunk)
+	return t.transfer(core, len(p), chunk, func(at, n int) {
+		t.gdb.QueueAddr('m', addr+uint64(at), n, nil)
+	}, func(at, n int) error {
+		return t.receiveMemory(addr+uint64(at), p[at:at+n])
+	})
+}
+
+// transfer has size bytes of memory handled in chunks, several of them under way at once: queue adds the packets of one, and
+// receive reads their replies. While replies come in, new chunks follow as soon as half of what may be under way is done, so
+// that the stub always has something to do. After an error nothing new is queued, and what is under way is received.
+func (t *Target) transfer(core, size, chunk int, queue func(at, n int), receive func(at, n int) error) error {
+	due := t.queueSelect(core)
 	var failed error
-	for len(p) > 0 || due {
-		// One write, then as many replies.
-		n, queued := 0, 0
-		for ; n < min(len(p), inFlight); queued++ {
-			m := min(chunk, len(p)-n)
-			t.gdb.QueueAddr('m', addr+uint64(n), m, nil)
-			n += m
-		}
-		if err := t.gdb.Flush(); err != nil {
-			return t.wireError(err)
-		}
-		if err := t.receiveSelect(due); err != nil {
-			return t.wireError(err)
-		}
-		due = false
-		for i := 0; i < queued; i++ {
-			m := min(chunk, n-i*chunk)
-			if err := t.receiveMemory(addr+uint64(i*chunk), p[i*chunk:i*chunk+m]); err != nil && failed == nil {
-				failed = err
+	queued := 0
+	for received := 0; received < size && (failed == nil || received < queued); {
+		if failed == nil && queued < size && queued-received <= inFlight/2 {
+			for queued < size && queued-received < inFlight {
+				n := min(chunk, size-queued)
+				queue(queued, n)
+				queued += n
 			}
-			if t.gdb.Err() != nil {
-				return t.wireError(failed)
+			if err := t.gdb.Flush(); err != nil {
+				return t.wireError(err)
 			}
 		}
-		if failed != nil {
-			return failed
+		if due {
+			if err := t.receiveSelect(due); err != nil {
+				return t.wireError(err)
+			}
+			due = false
 		}
-		addr, p = addr+uint64(n), p[n:]
+		n := min(chunk, size-received)
+		err := receive(received, n)
+		if failed == nil {
+			failed = err
+		}
+		if t.gdb.Err() != nil || errors.Is(err, rsp.ErrTimeout) || errors.Is(err, rsp.ErrLost) {
+			return t.wireError(failed) // nothing more will come
+		}
+		received += n
 	}
-	return nil
+	return failed
 }
 
 // receiveMemory reads the reply to one m packet.
@@ -191,49 +202,24 @@ func (t *Target) scratch(n int) []byte {
 
 // gdbPoke writes p and reads it back into back.
 func (t *Target) gdbPoke(core int, addr uint64, p, back []byte) error {
-	due := t.queueSelect(core)
 	chunk := min((t.gdb.PacketSize()-writeOverhead)/2, maxChunk)
-	var failed error
-	for len(p) > 0 {
-		n, queued := 0, 0
-		for ; n < min(len(p), inFlight); queued++ {
-			m := min(chunk, len(p)-n)
-			t.gdb.QueueAddr('M', addr+uint64(n), m, p[n:n+m])
-			t.gdb.QueueAddr('m', addr+uint64(n), m, nil)
-			n += m
+	return t.transfer(core, len(p), chunk, func(at, n int) {
+		t.gdb.QueueAddr('M', addr+uint64(at), n, p[at:at+n])
+		t.gdb.QueueAddr('m', addr+uint64(at), n, nil)
+	}, func(at, n int) error {
+		reply, err := t.gdb.Receive(rsp.Timeout)
+		if err != nil {
+			return err
 		}
-		if err := t.gdb.Flush(); err != nil {
-			return t.wireError(err)
+		if !bytes.Equal(reply, []byte("OK")) {
+			err = fmt.Errorf("%w: gdbstub answers %q to a write of %d bytes at %#x", target.ErrUnmapped, reply, n, addr+uint64(at))
 		}
-		if err := t.receiveSelect(due); err != nil {
-			return t.wireError(err)
+		backErr := t.receiveMemory(addr+uint64(at), back[at:at+n])
+		if err == nil || backErr != nil && !errors.Is(backErr, target.ErrUnmapped) {
+			err = backErr
 		}
-		due = false
-		for i := 0; i < queued; i++ {
-			at, m := i*chunk, min(chunk, n-i*chunk)
-			reply, err := t.gdb.Receive(rsp.Timeout)
-			if err == nil && !bytes.Equal(reply, []byte("OK")) {
-				err = fmt.Errorf("%w: gdbstub answers %q to a write of %d bytes at %#x", target.ErrUnmapped, reply, m, addr+uint64(at))
-			}
-			if failed == nil {
-				failed = err
-			}
-			if t.gdb.Err() != nil {
-				return t.wireError(failed)
-			}
-			if err := t.receiveMemory(addr+uint64(at), back[at:at+m]); err != nil && failed == nil {
-				failed = err
-			}
-			if t.gdb.Err() != nil {
-				return t.wireError(failed)
-			}
-		}
-		if failed != nil {
-			return failed
-		}
-		addr, p, back = addr+uint64(n), p[n:], back[n:]
-	}
-	return nil
+		return err
+	})
 }
 
 // deviceWrite is for a logical write that the gdbstub acknowledged and that did not take: it ignores devices. Where
