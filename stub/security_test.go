@@ -74,9 +74,8 @@ var (
 		"listen.go":               {"os.Remove", "os.Lstat", "os.Chmod", "net.Listen", "net.Dial", "syscall.Fchmod"},
 		"busypoll/busypoll.go":    {"syscall.Read"}, // of its own connection
 		"busypoll/yield_linux.go": {"unix.RawSyscall", "unix.SYS_SCHED_YIELD"},
-		"packet/hangup_linux.go":  {"unix.Poll"},
 		"rsp/rsp.go":              {"syscall.Read"}, // of its own connection
-		"mcdjson/hangup_linux.go": {"unix.Poll"},
+		"hangup/hangup_linux.go":  {"unix.Poll"},
 	}
 	harmless    = regexp.MustCompile(`^(os\.Err\w+|syscall\.(E[A-Z]+|Errno|RawConn|Conn)|unix\.(POLL\w+|PollFd|E[A-Z]+)|os\.NewSyscallError|net\.(ParseIP|SplitHostPort|Conn|Err\w+|Listener|TCPAddr|TCPConn|OpError|Error|ListenConfig|Addr|UnixConn))$`)
 	monitorWord = []string{"query-target", "query-cpus-fast", "qom-get", "query-status", "system_reset", "quit", "qmp_capabilities", "human-monitor-command"}

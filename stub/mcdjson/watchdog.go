@@ -6,6 +6,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"mcdtest/stub/hangup"
 )
 
 // hangupGrace is how long a request may go on after its client has left.
@@ -25,7 +27,7 @@ type watchdog struct {
 	mu      sync.Mutex
 	begun   time.Time // of the request in progress; zero if there is none
 	expired bool
-	hangup  error
+	left    error
 	over    bool
 }
 
@@ -64,7 +66,7 @@ func (w *watchdog) leave() bool {
 func (w *watchdog) gone() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.hangup
+	return w.left
 }
 
 func (w *watchdog) look() {
@@ -82,9 +84,9 @@ func (w *watchdog) look() {
 	case took >= w.s.opts.RequestTimeout:
 		w.expired = true
 		w.s.cancel(errTimedOut)
-	case took >= hangupGrace && hungUp(w.s.conn):
+	case took >= hangupGrace && hangup.Seen(w.s.conn):
 		w.expired = true
-		w.hangup = errHangup
+		w.left = errHangup
 		w.s.cancel(errHangup)
 	}
 }

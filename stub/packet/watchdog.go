@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"mcdtest/stub/hangup"
 )
 
 // What a session is doing.
@@ -95,7 +97,7 @@ func (w *watchdog) watch(s *session, cancel context.CancelCauseFunc, finished <-
 		switch phase {
 		case acting:
 			s.sendLate()
-			if stands >= hangupGrace && hungUp(s.conn) {
+			if stands >= hangupGrace && hangup.Seen(s.conn) {
 				drop(errors.New("the client left while the machine worked on its request"))
 				return
 			}

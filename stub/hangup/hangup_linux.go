@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package mcdjson
+// Package hangup asks a connection whether its peer has closed it. It touches the connections that it is given and nothing
+// else.
+package hangup
 
 import (
 	"net"
@@ -9,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hungUp reports whether the peer has closed the connection. Reading would tell that only behind what it sent before.
-func hungUp(conn net.Conn) bool {
+// Seen reports whether the peer has closed the connection, which reading would tell only behind what it sent before.
+func Seen(conn net.Conn) bool {
 	c, ok := conn.(syscall.Conn)
 	if !ok {
 		return false
