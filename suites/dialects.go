@@ -51,12 +51,19 @@ func (r *Rig) next(ctx context.Context, dialect harness.Dialect) debugger.Debugg
 	return d
 }
 
-// hitUntold lets core 0 run into a trigger, and asks for no state, so that the hit is still to be told. That QMP says it does not
+// hitUntold lets core 0 run into a trigger, and asks for no state, so that the hit is still to be told. That QMP tells of it does not
 // mean that the endpoint knows it; to ask for a register does.
 func (r *Rig) hitUntold(ctx context.Context, d debugger.Debugger, tr debugger.Trigger) {
 	ginkgo.GinkgoHelper()
+	_, err := r.RunState(ctx) // what was before is not among the events that come after the answer
+	Expect(err).NotTo(HaveOccurred())
+	events, err := r.QMP().Events(ctx)
+	Expect(err).NotTo(HaveOccurred())
 	Expect(d.Insert(ctx, 0, tr)).To(Succeed())
 	Expect(d.Go(ctx, 0)).To(Succeed())
+	for _, event := range []string{"RESUME", "STOP"} {
+		Eventually(events).WithContext(ctx).WithTimeout(growTimeout).Should(Receive(HaveField("Event", event)), "QMP's event when the core runs into the %v", tr)
+	}
 	r.ExpectRunState(ctx, "debug")
 	Expect(debugger.PC(ctx, d, 0)).To(And(BeNumerically(">=", r.Guest().Addr("loop")), BeNumerically("<", r.Guest().Addr("loop_end"))))
 }
