@@ -173,11 +173,12 @@ func createTrig(s *session, a *jsonwire.CreateTrigArgs, r *jsonwire.CreateTrigRe
 	if err != nil {
 		return err
 	}
+	since := s.target.State(c.index).Stops // before, as a core that runs may hit it at once
 	if err := s.target.InsertTrigger(s.ctx, c.index, at); err != nil {
 		return failed(jsonwire.ErrTrigCreate, err)
 	}
 	c.trigID++
-	t := &trigger{id: c.trigID, at: at, trig: a.Trig, since: s.target.State(c.index).Stops}
+	t := &trigger{id: c.trigID, at: at, trig: a.Trig, since: since}
 	c.triggers = append(c.triggers, t)
 	r.Trig, r.TrigID = t.trig, t.id
 	return nil

@@ -50,6 +50,40 @@ func TestTrigInfo(t *testing.T) {
 	}
 }
 
+// atOnce is a Target whose core 0 hits a trigger while it is being inserted.
+type atOnce struct {
+	target.Target
+	hit *target.State
+}
+
+func (a *atOnce) InsertTrigger(ctx context.Context, core int, t target.Trigger) error {
+	err := a.Target.InsertTrigger(ctx, core, t)
+	a.hit = &target.State{Cause: target.CauseBreakpoint, Trigger: t, Stops: a.Target.State(0).Stops + 1}
+	return err
+}
+
+func (a *atOnce) State(core int) target.State {
+	if a.hit != nil {
+		return *a.hit
+	}
+	return a.Target.State(core)
+}
+
+func TestHitWhileItIsInserted(t *testing.T) {
+	m, _ := openLoop(t, 1)
+	p := connect(t, newDialect(&atOnce{Target: m}, Options{}))
+	p.open(1)
+	id := breakAt(p, 1, 0x40210000)
+	var r jsonwire.QryStateResult
+	p.do(jsonwire.QryState, jsonwire.CoreArgs{CoreUID: 1}, &r)
+	if r.State.Event != jsonwire.CoreEventTriggerChange || r.State.TrigID != id {
+		t.Errorf("trigger %d was hit at once, and the state is %+v", id, r.State)
+	}
+	if s := trigState(p, 1, id); !s.Captured {
+		t.Errorf("its own state is %+v", s)
+	}
+}
+
 // Every field comes back as it was given, and the Target has the trigger.
 func TestCreateTrig(t *testing.T) {
 	m, p := openLoop(t, 2)
