@@ -3,7 +3,7 @@
 # What can be done here; the work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build lint unit suite sharpness fuzz bench soak guests vulncheck container-check clean-room clean
+.PHONY: help run test build lint unit suite sharpness fuzz bench soak nightly guests vulncheck container-check clean-room clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: ## measure the stub beside the alternatives; writes docs/benchmarks.md (C
 
 soak: ## hostile clients and ends of QEMU until nothing can leak (SOAK=60s)
 	@SOAK=$(or $(SOAK),60s) scripts/soak
+
+nightly: ## the long form of soak, fuzz and race (PARTS="soak fuzz" runs some; scripts/nightly --help)
+	@scripts/nightly $(PARTS)
 
 vulncheck: ## known vulnerabilities in what the project calls (VULNDB=latest for the newest list)
 	@scripts/vulncheck

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -155,12 +156,20 @@ func TestServeLimits(t *testing.T) {
 	d.interrupt(t)
 }
 
-// What --help says of the limits is what the packages do without it.
+// --help has the limits, their defaults are those that the documents name, and what limits nothing is refused.
 func TestServeDefaults(t *testing.T) {
 	help := mcdtest(t, nil, "serve", "--help").out
 	for _, flag := range []string{"--idle-timeout", "--request-timeout", "--write-timeout", "--conn-rate", "--max-read", "--max-request", "--max-pending", "--no-kill", "--listen"} {
 		if !strings.Contains(help, flag) {
 			t.Errorf("--help does not speak of %s", flag)
+		}
+	}
+	for name, want := range map[string]string{
+		"ConnRate": "100", "WriteTimeout": "10s", "MaxRead": "4194304", "MaxRequest": "8388608", "MaxPending": "65536",
+	} {
+		field, _ := reflect.TypeFor[serveCmd]().FieldByName(name)
+		if got := field.Tag.Get("default"); got != want {
+			t.Errorf("docs/security.md and docs/protocol.md have %s for %s; it is %q", want, name, got)
 		}
 	}
 	for _, flag := range []string{"--write-timeout=0", "--max-read=0", "--max-request=-1", "--max-pending=0", "--conn-rate=-1", "--idle-timeout=-1s", "--request-timeout=-1s"} {

@@ -40,12 +40,13 @@ const (
 
 	// stuck is how long nothing may move. A client that is in nobody's way is served in milliseconds; on a loaded machine,
 	// behind others that stall, it takes seconds.
-	stuck = 90 * time.Second
-	// impatience is what the server has with clients and QEMU: short, so that it is lost often, and long enough for a client that
-	// does nothing wrong on a machine that is loaded.
-	impatience = 2 * time.Second
+	stuck = 3 * time.Minute
+	// impatience is what the server has with clients and QEMU: long enough that on a machine whose load is ten times its
+	// processors no client loses it by waiting for one of them. What loses it takes as long, and so is left to long runs.
+	impatience = 10 * time.Second
+	longRun    = 30 * time.Second
 	// patience is how long a client that does nothing wrong waits for its turn and for each reply.
-	patience = 30 * time.Second
+	patience = time.Minute
 )
 
 func build(t testing.TB) *harness.Build {
@@ -103,11 +104,13 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-func begin(t testing.TB, b *harness.Build, folder string, number int, allowKill bool) *life {
+func begin(t testing.TB, b *harness.Build, folder string, number int, allowKill, long bool) *life {
 	t.Helper()
 	l := &life{t: t, address: filepath.Join(folder, fmt.Sprintf("s%d", number%10)), served: make(chan error, 1)}
 	var machine target.Target
-	m, err := harness.Start(t.Context(), harness.Config{
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	m, err := harness.Start(ctx, harness.Config{
 		Build: b, Endpoint: harness.Stub,
 		WrapTarget: func(t target.Target) target.Target { machine = t; return t },
 	})
@@ -117,7 +120,7 @@ func begin(t testing.TB, b *harness.Build, folder string, number int, allowKill 
 	l.m = m
 	g := m.Guest()
 	ram, _ := g.RAM()
-	l.places = places{loop: g.Addr("loop"), scratch: g.Addr("scratch"), counter: g.Addr("counter"), ram: ram}
+	l.places = places{loop: g.Addr("loop"), scratch: g.Addr("scratch"), counter: g.Addr("counter"), ram: ram, long: long}
 	l.server = stub.NewServer(machine, stub.Options{
 		AllowKill: allowKill, MaxRead: 1 << 20,
 		WriteTimeout: 200 * time.Millisecond, RequestTimeout: impatience, IdleTimeout: impatience,
@@ -173,7 +176,7 @@ func (l *life) meddle(r *rand.Rand) {
 	case 0, 1: // QEMU stands still
 		l.m.Signal(syscall.SIGSTOP)
 		limit := 800 * time.Millisecond
-		if r.IntN(6) == 0 {
+		if l.places.long && r.IntN(30) == 0 {
 			limit = impatience + impatience/2
 		}
 		still := time.NewTimer(time.Duration(r.Int64N(int64(limit))))
@@ -362,7 +365,7 @@ func TestSoak(t *testing.T) {
 	live := func() {
 		// Where k ends QEMU, rubbish that begins with "$k" does too; there the only client is one that means it.
 		how := r.IntN(4)
-		l := begin(t, b, folder, lives, how == byClient)
+		l := begin(t, b, folder, lives, how == byClient, length >= longRun)
 		for range 1 + r.IntN(4) {
 			if how == byClient {
 				break
@@ -407,7 +410,9 @@ func TestFreshMachines(t *testing.T) {
 	alive := watchdog(t, stuck)
 	one := func() {
 		defer alive()
-		m, err := harness.Start(t.Context(), harness.Config{Build: b, Guest: image, Endpoint: harness.Stub})
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		m, err := harness.Start(ctx, harness.Config{Build: b, Guest: image, Endpoint: harness.Stub})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -416,16 +421,16 @@ func TestFreshMachines(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		conn, err := m.Dial(t.Context())
+		conn, err := m.Dial(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := rawclient.New(conn, rawclient.Options{})
+		c := rawclient.New(conn, rawclient.Options{Timeout: patience})
 		defer c.Close()
-		if err := c.OpenCore(t.Context(), 0); err != nil {
+		if err := c.OpenCore(ctx, 0); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := c.ReadRegister(t.Context(), 0, 15, nil); err != nil || len(p) != 4 {
+		if p, err := c.ReadRegister(ctx, 0, 15, nil); err != nil || len(p) != 4 {
 			t.Fatalf("pc: %x, %v", p, err)
 		}
 	}

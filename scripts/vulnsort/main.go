@@ -2,7 +2,7 @@
 
 // Command vulnsort reads the JSON output of govulncheck and tells what this project can mend (a vulnerable module, by
 // requiring a newer one) from what the builder can (the standard library, by using a newer Go). Only the former makes it
-// fail: which Go builds the project is not the project's to say.
+// fail, unless -std says that the Go is the one that go.mod names.
 //
 // It reads its standard input and imports nothing of this module.
 package main
@@ -106,6 +106,9 @@ func (f *findings) print(w io.Writer) {
 	fmt.Fprintf(w, "%d in modules, %d in the standard library\n", len(f.modules), len(f.std))
 }
 
+// bad reports whether there is something for this project to mend. std says that the Go is the one that it names.
+func (f *findings) bad(std bool) bool { return len(f.modules) > 0 || std && len(f.std) > 0 }
+
 func main() {
 	f, err := read(os.Stdin)
 	if err != nil {
@@ -113,7 +116,7 @@ func main() {
 		os.Exit(2)
 	}
 	f.print(os.Stdout)
-	if len(f.modules) > 0 {
+	if f.bad(slices.Contains(os.Args[1:], "-std")) {
 		os.Exit(1)
 	}
 }

@@ -37,6 +37,12 @@ func TestRead(t *testing.T) {
 			if len(f.modules) != tc.modules || len(f.std) != tc.std {
 				t.Errorf("%d in modules and %d in the standard library, want %d and %d", len(f.modules), len(f.std), tc.modules, tc.std)
 			}
+			if got := f.bad(false); got != (tc.modules > 0) {
+				t.Errorf("with any Go: bad is %v", got)
+			}
+			if got := f.bad(true); got != (tc.modules+tc.std > 0) {
+				t.Errorf("with the Go of go.mod: bad is %v", got)
+			}
 			var out strings.Builder
 			f.print(&out)
 			if !strings.Contains(out.String(), tc.printed) {
