@@ -19,7 +19,7 @@ import (
 
 // How long Stop waits for each of its ways to end a process.
 const (
-	quitTimeout = 2 * time.Second
+	quitTimeout = 5 * time.Second
 	termTimeout = time.Second
 )
 
