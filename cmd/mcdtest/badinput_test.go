@@ -92,6 +92,12 @@ esac
 		{name: "serve: attached to no QMP", args: []string{"serve", "--listen", "127.0.0.1:0", "--gdb", hangsUp, "--qmp", hangsUp}, status: 2, want: []string{"QMP", "is that a QMP monitor"}},
 
 		{name: "send: nothing", args: []string{"send"}, status: 2, want: []string{"packet"}},
+		{name: "send: no time", args: []string{"send", "--timeout", "0s", "$I#|"}, status: 2, want: []string{"--timeout=0s"}},
+		{name: "send: negative times", args: []string{"send", "--timeout=-1s", "$I#|"}, status: 2, want: []string{"--timeout=-1s"}},
+		{name: "send: negative quiet", args: []string{"send", "--quiet=-1s", "$I#|"}, status: 2, want: []string{"--quiet=-1s"}},
+		{name: "run: more cores than the machine takes", qemu: true, args: []string{"run", "--cores", "4", "--qemu-arg=-M", "--qemu-arg=versatilepb"}, status: 2, want: []string{"max CPUs supported by machine 'versatilepb' is 1"}},
+		{name: "run: a CPU that there is not", qemu: true, args: []string{"run", "--qemu-arg=-cpu", "--qemu-arg=nope"}, status: 2, want: []string{"CPU model 'nope'"}},
+		{name: "sharpness: none at a time", args: []string{"sharpness", "-p", "0"}, status: 2, want: []string{"--parallel=0"}},
 		{name: "send: a bad escape", args: []string{"send", `\xz`}, status: 2, want: []string{"two hex digits"}},
 		{name: "send: nobody there", args: []string{"send", "--connect", "unix:" + dir + "/none", "$I#|"}, status: 2, want: []string{"no such file", "is an MCD stub listening there?"}},
 		{name: "send: an endpoint that never answers", args: []string{"send", "--timeout", "100ms", "--connect", silent, "$qsystem#|"}, status: 1, want: []string{"no answer to $qsystem#| within 100ms", silent}},

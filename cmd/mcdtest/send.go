@@ -45,6 +45,12 @@ func unescapeError(err error) error {
 }
 
 func (c *sendCmd) Run(ctx context.Context, con *console) error {
+	if c.Timeout <= 0 {
+		return fmt.Errorf("--timeout=%v: an answer takes some time", c.Timeout)
+	}
+	if c.Quiet < 0 {
+		return fmt.Errorf("--quiet=%v: it is to be 0 or more", c.Quiet)
+	}
 	data := make([][]byte, len(c.Packet))
 	for i, text := range c.Packet {
 		var err error

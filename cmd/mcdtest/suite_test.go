@@ -318,15 +318,18 @@ func TestShards(t *testing.T) {
 		return openResult(t, out)
 	}
 	whole := run("whole.jsonl")
-	var parts []*result.Result
 	for i := 1; i <= 3; i++ {
-		parts = append(parts, run(fmt.Sprintf("%d.jsonl", i), "--shard", fmt.Sprintf("%d/3", i)))
+		run(fmt.Sprintf("%d.jsonl", i), "--shard", fmt.Sprintf("%d/3", i))
 	}
-	slices.Reverse(parts)
-	joined, err := result.Merge(parts)
-	if err != nil {
-		t.Fatal(err)
+	file := func(name string) string { return filepath.Join(dir, name) }
+	if got := mcdtest(t, nil, "report", file("3.jsonl"), file("1.jsonl"), "--merge", file("part.jsonl"), "-o", file("part.html")); got.status != statusCannotRun || !strings.Contains(got.errors, "shard 2/3 is missing") {
+		t.Errorf("without a part: exit status %d\n%s", got.status, got.errors)
 	}
+	if got := mcdtest(t, nil, "report", file("3.jsonl"), file("1.jsonl"), file("2.jsonl"), "--merge", file("joined.jsonl"), "-o", file("joined.html")); got.status != 0 {
+		t.Fatalf("exit status %d\n%s", got.status, got.errors)
+	}
+	isPage(t, file("joined.html"), "are as they should be")
+	joined := openResult(t, file("joined.jsonl"))
 	whole.Sort()
 	for _, r := range []*result.Result{whole, joined} { // nothing but times may differ
 		r.Header.Started, r.Footer.Ended = time.Time{}, time.Time{}
