@@ -2,8 +2,6 @@ module mcdtest
 
 go 1.26.0
 
-toolchain go1.26.10
-
 tool (
 	github.com/onsi/ginkgo/v2/ginkgo
 	honnef.co/go/tools/cmd/staticcheck
