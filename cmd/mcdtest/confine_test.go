@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,21 +25,6 @@ func confinement(t *testing.T, pid int) (filtered bool, cmdline string) {
 		return string(p)
 	}
 	return strings.Contains(read("status"), "\nSeccomp:\t2\n"), strings.ReplaceAll(read("cmdline"), "\x00", " ")
-}
-
-// qemuOf waits for the QEMU among the marked processes.
-func qemuOf(t *testing.T, mark string) (pid int) {
-	t.Helper()
-	waitFor(t, "QEMU to run", func() (bool, string) {
-		for _, p := range marked(mark) {
-			if regexp.MustCompile(`^[0-9]+ "\S*qemu-system-\S* .*-chardev socket,id=mcdtest-gdb`).MatchString(p) {
-				fmt.Sscan(p, &pid)
-				return true, ""
-			}
-		}
-		return false, fmt.Sprint(marked(mark))
-	})
-	return pid
 }
 
 // A QEMU that the command starts may start no program, gains no rights and has no network, unless its user says otherwise.
