@@ -90,3 +90,30 @@ func TestRequestsToAQEMUThatStandsStill(t *testing.T) {
 		})
 	}
 }
+
+// A large read that is given up leaves replies behind. They are read although nobody asks for anything any more: else QEMU,
+// which cannot get rid of them, would stand, and its monitor with it.
+func TestALargeReadThatIsGivenUp(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.Loop})
+	ctx := deadline(t)
+	r.atLoop(t)
+	must(t, r.Stop(ctx, target.AllCores))
+	ram, _ := r.guest.RAM()
+	for round := range 5 {
+		must(t, r.proc.Signal(syscall.SIGSTOP))
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		err := r.ReadMemory(short, 0, target.Space{}, ram, make([]byte, 1<<20))
+		cancel()
+		must(t, r.proc.Signal(syscall.SIGCONT))
+		if err == nil {
+			t.Fatalf("round %d: a QEMU that stands still was read", round)
+		}
+		quick, cancel := context.WithTimeout(ctx, 3*time.Second)
+		err = r.qmp.Execute(quick, "query-status", nil, nil)
+		cancel()
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+	}
+	must(t, r.ReadMemory(ctx, 0, target.Space{}, ram, make([]byte, 1<<20)))
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	goqmp "github.com/digitalocean/go-qemu/qmp"
 
@@ -92,6 +93,7 @@ func (t *Target) onResume() error {
 		t.ownResumes--
 		return nil
 	}
+	t.foreignAt = time.Now()
 	if t.vmRunning {
 		return nil
 	}

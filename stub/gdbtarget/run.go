@@ -101,7 +101,7 @@ func (t *Target) control(ctx context.Context, what string, core int, change func
 	idle := func() bool {
 		return (what == "go" && t.allRun(core, true)) || (what == "stop" && t.allRun(core, false))
 	}
-	if idle() {
+	if idle() || t.disturbed() {
 		if err := t.catchUp(ctx); err != nil {
 			return target.Errorf(err, "%s", what)
 		}
@@ -411,6 +411,8 @@ func (t *Target) absorb(reply []byte, own bool) error {
 		if own {
 			return nil
 		}
+		t.foreignAt = time.Now()
+		t.foreignAt = time.Now()
 		cause := target.CauseElsewhere
 		if stop.signal != 2 { // not the signal of a pause: shutdown, watchdog, I/O error, …
 			cause = target.CauseUnknown

@@ -85,7 +85,8 @@ type Target struct {
 	ctx       context.Context // of the request that is worked on
 	want      []bool          // cores that are meant to run
 	vmRunning bool
-	foreign   bool // the VM was resumed by somebody else: its next stop may have no stop reply
+	foreign   bool      // the VM was resumed by somebody else: its next stop may have no stop reply
+	foreignAt time.Time // when somebody else has last stopped or resumed it
 	// interrupted: the VM has not stopped in time when it was interrupted here. When it does, that means nothing.
 	interrupted bool
 	// Events that QMP will still send for what has been done here: they are not somebody else's doing.
@@ -220,19 +221,28 @@ func (t *Target) use(ctx context.Context) {
 	t.gdb.SetContext(ctx)
 }
 
+// disturbance is how long after somebody else's run control more of it is looked for.
+const disturbance = time.Second
+
+// disturbed reports whether somebody else may have stopped or resumed the VM a moment ago. Events that are still on their
+// way would then be taken for those of the request that comes next.
+func (t *Target) disturbed() bool {
+	pending := t.mon.EventCount() - t.handled.Load()
+	return pending > uint64(t.ownStops+t.ownResumes+t.ownResets) || time.Since(t.foreignAt) < disturbance
+}
+
 // catchUp makes sure that what somebody else has done with QMP is known, before a request is taken for one that changes
 // nothing: their command may be answered before its event is taken in here. It lets go of mu meanwhile.
 func (t *Target) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	status, err := t.runStatus(ctx)
-	if err != nil {
+	if _, err := t.runStatus(ctx); err != nil {
 		return fmt.Errorf("ask QMP for the run state: %w", err)
 	}
-	if (status == "running") == t.vmRunning {
+	seen := t.mon.EventCount() // QMP sends events before the answer to what follows them
+	if t.handled.Load() >= seen {
 		return nil
 	}
-	seen := t.mon.EventCount() // QMP sends events before the answer to what follows them
 	t.mu.Unlock()
 	defer t.mu.Lock()
 	tick := time.NewTicker(time.Millisecond)

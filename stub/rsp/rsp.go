@@ -411,7 +411,7 @@ func (c *Client) DropOwed(limit time.Duration) error {
 
 // Drain drops such replies while the VM runs, as far as they are there. A stop reply among them is kept for WaitStop.
 func (c *Client) Drain() error {
-	if c.err != nil || c.stop != nil {
+	if c.err != nil {
 		return c.err
 	}
 	if err := c.conn.SetReadDeadline(time.Now()); err != nil {
@@ -426,7 +426,6 @@ func (c *Client) Drain() error {
 		}
 		if isStop(c.packet) {
 			c.stop = bytes.Clone(c.packet)
-			return nil
 		}
 		if c.isMark(c.packet) {
 			c.mark = 0
