@@ -117,3 +117,41 @@ func TestALargeReadThatIsGivenUp(t *testing.T) {
 	}
 	must(t, r.ReadMemory(ctx, 0, target.Space{}, ram, make([]byte, 1<<20)))
 }
+
+// An insertion that is given up is not made, even if the gdbstub takes it later on.
+func TestATriggerThatIsGivenUp(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.Loop})
+	ctx := deadline(t)
+	r.atLoop(t)
+	must(t, r.Stop(ctx, target.AllCores))
+	kept, given := target.Trigger{Type: target.Exec, Addr: r.guest.Addr("scratch")}, target.Trigger{Type: target.Exec, Addr: r.guest.Addr("loop")}
+	must(t, r.InsertTrigger(ctx, 0, kept))
+	for _, change := range []func(context.Context) error{
+		func(ctx context.Context) error { return r.InsertTrigger(ctx, 0, given) },
+		func(ctx context.Context) error {
+			must(t, r.proc.Signal(syscall.SIGCONT))
+			must(t, r.InsertTrigger(deadline(t), 0, given))
+			must(t, r.proc.Signal(syscall.SIGSTOP))
+			return r.RemoveTriggers(ctx, target.AllCores)
+		},
+	} {
+		must(t, r.proc.Signal(syscall.SIGSTOP))
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		err := change(short)
+		cancel()
+		must(t, r.proc.Signal(syscall.SIGCONT))
+		if err == nil {
+			t.Fatal("a QEMU that stands still has taken it")
+		}
+		must(t, r.Go(ctx, target.AllCores))
+		first := r.counter(t)
+		until(t, "the loop to go on", func() (bool, string) {
+			n := r.counter(t)
+			return n > first+1000, fmt.Sprintf("%d, at first %d", n, first)
+		})
+		if s := r.State(0); !s.Running {
+			t.Fatalf("stopped by a trigger that is not there: %+v", s)
+		}
+		must(t, r.Stop(ctx, target.AllCores))
+	}
+}

@@ -136,7 +136,10 @@ func (t *Target) paused(f func() error) error {
 	if err := t.pause(); err != nil {
 		return err
 	}
-	err := f()
+	err := t.settleTriggers()
+	if err == nil {
+		err = f()
+	}
 	if resumeErr := t.resume(); err == nil {
 		err = resumeErr
 	}
@@ -242,6 +245,9 @@ func (t *Target) flushWatchpoints() error {
 func (t *Target) resume() error {
 	if t.vmRunning || !slices.Contains(t.want, true) {
 		return nil
+	}
+	if err := t.settleTriggers(); err != nil {
+		return fmt.Errorf("resume the VM: %w", err)
 	}
 	command := "vCont;c"
 	if slices.Contains(t.want, false) {

@@ -5,6 +5,7 @@ package gdbtarget
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"mcdtest/stub/rsp"
@@ -22,6 +23,7 @@ func (t *Target) InsertTrigger(ctx context.Context, core int, tr target.Trigger)
 		}
 		if !t.inserted[tr] {
 			if err := t.paused(func() error { return t.machineTriggers('Z', []target.Trigger{tr}) }); err != nil {
+				t.doubtful[tr] = true
 				return err
 			}
 			t.inserted[tr] = true
@@ -101,8 +103,29 @@ func (t *Target) takeOut(list []target.Trigger) error {
 	err := t.paused(func() error { return t.machineTriggers('z', list) })
 	for _, tr := range list {
 		delete(t.inserted, tr)
+		if err != nil {
+			t.doubtful[tr] = true
+		}
 	}
 	return err
+}
+
+// settleTriggers makes sure of what the gdbstub has, while the VM stands.
+func (t *Target) settleTriggers() error {
+	for tr := range t.doubtful {
+		// One that it has not is refused. It would take one that it has once more, and have it twice.
+		err := t.machineTriggers('z', []target.Trigger{tr})
+		if err != nil && !errors.Is(err, target.ErrBadTrigger) {
+			return err
+		}
+		if t.inserted[tr] {
+			if err := t.machineTriggers('Z', []target.Trigger{tr}); err != nil {
+				return err
+			}
+		}
+		delete(t.doubtful, tr)
+	}
+	return nil
 }
 
 // machineTriggers inserts ('Z') or removes ('z') triggers while the VM stands.
@@ -132,6 +155,9 @@ func (t *Target) machineTriggers(letter byte, list []target.Trigger) error {
 	for _, tr := range list {
 		reply, err := t.gdb.Receive(rsp.Timeout)
 		if err != nil {
+			for _, tr := range list {
+				t.doubtful[tr] = true
+			}
 			return t.wireError(err)
 		}
 		if !bytes.Equal(reply, []byte("OK")) && first == nil {
