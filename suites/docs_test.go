@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"mcdtest/harness/fault"
 	"mcdtest/harness/script"
 )
 
@@ -49,6 +50,23 @@ func TestTheExampleCompiles(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-overlay", list, ".").CombinedOutput(); err != nil {
 		t.Errorf("the example of docs/writing-a-spec.md does not compile: %v\n%s", err, out)
+	}
+}
+
+// TestTheFaultsOfTheGuideExist looks up the faults that newcomers are told to put in place.
+func TestTheFaultsOfTheGuideExist(t *testing.T) {
+	text, err := os.ReadFile("../docs/writing-a-spec.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(FaultVariable+`=(\S+)`).FindAllSubmatch(text, -1)
+	if len(names) == 0 {
+		t.Error("docs/writing-a-spec.md shows no fault")
+	}
+	for _, n := range names {
+		if _, err := fault.Lookup(string(n[1])); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
