@@ -124,7 +124,7 @@ func begin(t testing.TB, b *harness.Build, folder string, number int, allowKill,
 	l.server = stub.NewServer(machine, stub.Options{
 		AllowKill: allowKill, MaxRead: 1 << 20,
 		WriteTimeout: 200 * time.Millisecond, RequestTimeout: impatience, IdleTimeout: impatience,
-		Log: slog.New(slog.NewTextHandler(&l.log, nil)),
+		Log: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	listener, err := stub.Listen("unix:"+l.address, nil)
 	if err != nil {

@@ -14,8 +14,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -36,7 +38,9 @@ type Client struct {
 	conn net.Conn
 	r    *bufio.Reader
 	out  []byte
-	err  error // broken: a reply may be outstanding
+	// late is closed when the answer to a request that was given up has come. Until then nobody else reads or writes.
+	late chan struct{}
+	err  error // the connection is broken
 }
 
 // New makes a client on conn.
@@ -128,8 +132,8 @@ func (c *Client) command(name string, addr uint64, n int) {
 
 // exchange sends c.out and returns what follows "OK" in the answer.
 func (c *Client) exchange(ctx context.Context) ([]byte, error) {
-	if c.err != nil {
-		return nil, c.err
+	if err := c.settled(ctx); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -142,13 +146,13 @@ func (c *Client) exchange(ctx context.Context) ([]byte, error) {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return nil, c.broken(err)
 	}
-	if _, err := c.conn.Write(c.out); err != nil {
-		return nil, c.broken(err)
+	if n, err := c.conn.Write(c.out); err != nil {
+		return nil, c.failed(err, c.out[n:], nil)
 	}
 	for {
 		line, err := c.line()
 		if err != nil {
-			return nil, c.broken(err)
+			return nil, c.failed(err, nil, line)
 		}
 		if bytes.HasPrefix(line, []byte("IRQ ")) {
 			continue
@@ -169,7 +173,55 @@ func (c *Client) line() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), err
 }
 
-// broken ends the use of a connection whose next line may belong to an earlier request.
+// failed gives a request up. If QEMU only takes long, what it still sends is read as it comes: the next request must not take it
+// for its own, and a QEMU that cannot get rid of it stands. rest is not written yet, begun is the begin of a line.
+func (c *Client) failed(err error, rest, begun []byte) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.broken(err)
+	}
+	c.late = make(chan struct{})
+	go c.takeLate(bytes.Clone(rest), bytes.Clone(begun), c.late)
+	return fmt.Errorf("QEMU has not answered; it is stopped or busy: %w", err)
+}
+
+// takeLate finishes a request that was given up.
+func (c *Client) takeLate(rest, begun []byte, done chan<- struct{}) {
+	defer close(done)
+	err := c.conn.SetDeadline(time.Time{})
+	if err == nil && len(rest) > 0 {
+		_, err = c.conn.Write(rest)
+	}
+	for err == nil {
+		var line []byte
+		line, err = c.line()
+		if !bytes.HasPrefix(append(begun, line...), []byte("IRQ ")) {
+			break
+		}
+		begun = nil
+	}
+	if err != nil {
+		c.broken(err)
+	}
+}
+
+// settled waits until no earlier request is open.
+func (c *Client) settled(ctx context.Context) error {
+	if c.late != nil {
+		limit := time.NewTimer(Timeout)
+		defer limit.Stop()
+		select {
+		case <-c.late:
+			c.late = nil
+		case <-ctx.Done():
+			return fmt.Errorf("QEMU has not answered an earlier request; it is stopped or busy: %w", context.Cause(ctx))
+		case <-limit.C:
+			return errors.New("QEMU has not answered an earlier request; it is stopped or busy")
+		}
+	}
+	return c.err
+}
+
+// broken ends the use of a connection.
 func (c *Client) broken(err error) error {
 	c.err = fmt.Errorf("the qtest connection is broken: %w", err)
 	return c.err

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package qtest_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"mcdtest/stub/qtest"
+)
+
+// A request that is given up, as QEMU stands still, does not cost the next ones: each gets its own answer.
+func TestALateAnswer(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := qtest.New(ours)
+	defer c.Close()
+	requests, answers := make(chan string, 10), make(chan string)
+	go func() {
+		defer close(requests)
+		in := bufio.NewReader(theirs)
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			requests <- line
+			if _, err := theirs.Write([]byte(<-answers)); err != nil {
+				return
+			}
+		}
+	}()
+	for _, late := range []string{"OK 0x11\n", "IRQ raise 1\nOK 0x11\n"} {
+		short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		var p [1]byte
+		err := c.Read(short, 0x10, p[:])
+		cancel()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("no answer: %v", err)
+		}
+		<-requests
+		// Nor does one that comes meanwhile.
+		short, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+		err = c.Read(short, 0x20, p[:])
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || len(requests) > 0 {
+			t.Fatalf("behind a request that is not answered: %v; %d were sent", err, len(requests))
+		}
+		answers <- late
+		go func() { answers <- "OK 0x22\n" }()
+		if err := c.Read(t.Context(), 0x30, p[:]); err != nil || p[0] != 0x22 {
+			t.Fatalf("the next one: %x, %v", p, err)
+		}
+		if r := <-requests; !strings.HasPrefix(r, "read 0x30 ") {
+			t.Errorf("it was %q", r)
+		}
+	}
+	theirs.Close()
+	close(answers)
+	if err := c.Read(t.Context(), 0x30, make([]byte, 1)); err == nil {
+		t.Error("an end of the connection went unnoticed")
+	}
+}
