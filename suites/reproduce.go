@@ -4,7 +4,9 @@ package suites
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
+	"strings"
 
 	"mcdtest/harness/transcript"
 	"mcdtest/stub/wire"
@@ -65,6 +67,19 @@ func reproduction(entries []transcript.Entry) []byte {
 		}
 	}
 	return out
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// commandLine makes a line of words that can be typed into a shell.
+func commandLine(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if quoted[i] = w; !plainWord.MatchString(w) {
+			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
 }
 
 func vmRuns(comment string, before bool) bool {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -432,7 +433,8 @@ func (r *Rig) report(crash string, failed bool) {
 // reproduce writes the conversation as a script and returns the command that plays it, or the one that runs the spec
 // alone if there is no place for scripts. An error says that there was to be a script.
 func (r *Rig) reproduce() (string, error) {
-	alone := fmt.Sprintf("mcdtest suite --arch %s --cores %d --dialect %s --specs '^%s$'", r.Arch, r.Cores, r.Dialect, regexp.QuoteMeta(r.id))
+	alone := commandLine(append(append([]string{"mcdtest", "suite"}, r.build()...),
+		"--arch", r.Arch, "--cores", strconv.Itoa(r.Cores), "--dialect", string(r.Dialect), "--specs", "^"+regexp.QuoteMeta(r.id)+"$"))
 	if r.Settings.Artifacts == "" || r.Machine == nil {
 		return alone, nil
 	}
@@ -449,14 +451,27 @@ func (r *Rig) reproduce() (string, error) {
 	if err != nil {
 		return alone, err
 	}
-	cmd := fmt.Sprintf("mcdtest play --arch %s --cores %d --dialect %s --variant %s", r.Arch, r.Machine.Machine.Cores(), r.Dialect, r.Guest().Variant)
+	cmd := append(append([]string{"mcdtest", "play"}, r.build()...),
+		"--arch", r.Arch, "--cores", strconv.Itoa(r.Machine.Machine.Cores()), "--dialect", string(r.Dialect), "--variant", string(r.Guest().Variant))
 	if r.Machine.config.Running {
-		cmd += " --running"
+		cmd = append(cmd, "--running")
 	}
 	for _, arg := range r.Machine.config.Args {
-		cmd += fmt.Sprintf(" --qemu-arg='%s'", arg)
+		cmd = append(cmd, "--qemu-arg="+arg)
 	}
-	return cmd + " " + name, nil
+	return commandLine(append(cmd, name)), nil
+}
+
+// build is what a command needs to test the same QEMU in the same way.
+func (r *Rig) build() []string {
+	var args []string
+	if r.Settings.QEMU != "" {
+		args = append(args, "--qemu", r.Settings.QEMU)
+	}
+	if r.Settings.Endpoint != harness.Auto {
+		args = append(args, "--endpoint", string(r.Settings.Endpoint))
+	}
+	return args
 }
 
 // print shows the evidence to whoever reads the output of the run.
