@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"mcdtest/harness/coverage"
 	"mcdtest/harness/result"
 )
 
@@ -88,6 +89,9 @@ type side struct {
 	cases   map[string]string    // by ID
 	saved   bool
 	texts   texts
+
+	covers   bool // coverage is wanted
+	coverage coverage.Coverage
 }
 
 func newSide(texts texts) *side {
@@ -111,6 +115,9 @@ func (s *side) add(r result.Spec) error {
 	}
 	name, _, _ := strings.Cut(r.ID, " "+r.Subject+": ")
 	s.cases[r.ID] = name
+	if s.covers && len(s.samples[r.ID]) == 0 {
+		s.coverage.Add(r)
+	}
 	s.samples[r.ID] = append(s.samples[r.ID], one)
 	return nil
 }

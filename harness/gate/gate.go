@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"mcdtest/harness/coverage"
 	"mcdtest/harness/result"
 	"mcdtest/harness/runner"
 )
@@ -50,6 +51,8 @@ type Comparison struct {
 	// Incomplete says why the gate did not come to its end; what was found until then is no verdict.
 	Incomplete string    `json:"incomplete,omitempty"`
 	Findings   []Finding `json:"findings"`
+	// Coverage is what of the protocol head exercised, in one run of each spec.
+	Coverage coverage.Coverage `json:"coverage,omitempty"`
 }
 
 // ComparisonFormat is the version of the format of a Comparison in JSON.
@@ -86,6 +89,7 @@ func Run(ctx context.Context, cfg Config) (*Comparison, error) {
 	texts := make(texts)
 	for s, source := range []Source{cfg.Base, cfg.Head} {
 		g.sides[s] = newSide(texts)
+		g.sides[s].covers = Side(s) == Head
 		if source.Saved == nil {
 			continue
 		}
@@ -216,7 +220,7 @@ func (g *gate) compare() []Finding {
 }
 
 func (g *gate) comparison(findings []Finding) *Comparison {
-	c := &Comparison{Format: ComparisonFormat, Findings: findings}
+	c := &Comparison{Format: ComparisonFormat, Findings: findings, Coverage: g.sides[Head].coverage}
 	if findings == nil {
 		c.Findings = []Finding{}
 	}

@@ -153,6 +153,9 @@ func TestGateOfTheSame(t *testing.T) {
 		if err != nil || len(c.Findings) > 0 || c.Regressions() != 0 || c.Compared != 3 || c.Recorded != 3 {
 			t.Errorf("%d lanes: %v, %+v", lanes, err, c)
 		}
+		if len(c.Coverage) != 1 || c.Coverage[0].Specs != 3 || c.Coverage[0].Recorded != 3 || c.Coverage[0].Requests["qmemoryc"].Count != 3 {
+			t.Errorf("%d lanes: the coverage is not that of one run of each spec: %+v", lanes, c.Coverage)
+		}
 		if len(l.lines) != 3*2*3 {
 			t.Errorf("%d lanes: %d runs, want each of three specs on two sides in three rounds: %q", lanes, len(l.lines), l.lines)
 		}

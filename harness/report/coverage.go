@@ -3,77 +3,54 @@
 package report
 
 import (
-	"encoding/json"
+	"cmp"
 	"slices"
-	"strings"
 
-	"mcdtest/harness/exchange"
+	"mcdtest/harness/coverage"
 	"mcdtest/harness/result"
-	"mcdtest/harness/transcript"
 	"mcdtest/stub/jsonwire"
 	"mcdtest/stub/wire"
 )
 
-// coverage is what of a dialect the recorded conversations have exercised.
-type coverage struct {
-	Dialect string
-	// Recorded and Specs say of how many specs conversations were kept.
-	Recorded, Specs int
-	Requests        []requestCoverage
-	Missing         int
+// dialectCoverage is what of a dialect was exercised, and what was not.
+type dialectCoverage struct {
+	*coverage.Dialect
+	Rows    []requestCoverage
+	Missing int
 }
 
 type requestCoverage struct {
 	Name, Meaning string
-	Count         int
-	Fields        []string // that replies had
+	coverage.Request
 }
 
 // cover goes through all conversations that were kept.
-func cover(specs []result.Spec) []coverage {
-	var list []coverage
-	for _, dialect := range []string{"packet", "json"} {
-		c := coverage{Dialect: dialect}
-		count := make(map[string]int)
-		fields := make(map[string][]string)
-		for _, s := range specs {
-			if s.Dialect != dialect {
-				continue
-			}
-			c.Specs++
-			if s.Evidence == nil {
-				continue
-			}
-			c.Recorded++
-			for _, m := range s.Evidence.Machines {
-				entries, err := transcript.Parse(strings.NewReader(m.Transcript))
-				if err != nil {
-					continue
-				}
-				for _, x := range exchange.Pair(entries) {
-					if x.Name == "" {
-						continue
-					}
-					count[x.Name]++
-					for _, f := range replyFields(dialect, x.Answer) {
-						if !slices.Contains(fields[x.Name], f) {
-							fields[x.Name] = append(fields[x.Name], f)
-						}
-					}
-				}
-			}
-		}
-		if c.Recorded == 0 {
+func cover(specs []result.Spec) []dialectCoverage {
+	var c coverage.Coverage
+	for _, s := range specs {
+		c.Add(s)
+	}
+	return tables(c)
+}
+
+// tables puts what was exercised beside what there is.
+func tables(c coverage.Coverage) []dialectCoverage {
+	var list []dialectCoverage
+	for _, d := range c {
+		if d.Recorded == 0 {
 			continue
 		}
+		t := dialectCoverage{Dialect: d}
 		add := func(name, meaning string) {
-			slices.Sort(fields[name])
-			c.Requests = append(c.Requests, requestCoverage{name, meaning, count[name], fields[name]})
-			if count[name] == 0 {
-				c.Missing++
+			row := requestCoverage{Name: name, Meaning: meaning}
+			if r := d.Requests[name]; r != nil {
+				row.Request = *r
+			} else {
+				t.Missing++
 			}
+			t.Rows = append(t.Rows, row)
 		}
-		if dialect == "packet" {
+		if d.Name == "packet" {
 			for _, r := range wire.Requests {
 				add(r.Name, r.Meaning)
 			}
@@ -82,34 +59,8 @@ func cover(specs []result.Spec) []coverage {
 				add(r.Name, r.Meaning)
 			}
 		}
-		list = append(list, c)
+		list = append(list, t)
 	}
+	slices.SortStableFunc(list, func(a, b dialectCoverage) int { return -cmp.Compare(a.Name, b.Name) }) // the older one first
 	return list
-}
-
-// replyFields are the names of the fields of a reply.
-func replyFields(dialect string, answer []byte) []string {
-	var names []string
-	if dialect == "json" {
-		var reply struct {
-			Return map[string]json.RawMessage `json:"return"`
-		}
-		if json.Unmarshal(answer, &reply) == nil {
-			for name := range reply.Return {
-				names = append(names, name)
-			}
-		}
-		return names
-	}
-	for _, pair := range strings.Split(string(answer), ".") {
-		name, _, ok := strings.Cut(pair, "=")
-		if !ok {
-			continue
-		}
-		if i := strings.LastIndexAny(name, "!$+"); i >= 0 {
-			name = name[i+1:]
-		}
-		names = append(names, name)
-	}
-	return names
 }

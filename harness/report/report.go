@@ -39,7 +39,8 @@ type view struct {
 	Failures []failure // of a run, the unexpected ones first
 	Groups   []group
 	Skips    []skip
-	Coverage []coverage
+	Coverage []dialectCoverage
+	Covering string // whose coverage it is, if there are two sides
 	Faults   []fault.Fault
 	Slowest  []timed
 }
@@ -160,6 +161,7 @@ func Gate(w io.Writer, c *gate.Comparison) error {
 		}
 		return 1
 	})
+	v.Coverage, v.Covering = tables(c.Coverage), " by head"
 	v.Faults = fault.Catalogue
 	return v.write(w)
 }

@@ -99,12 +99,16 @@ func TestGate(t *testing.T) {
 			{Kind: gate.NewlyFailing, Regression: true, Case: "arm packet", Specs: []string{"arm packet memory: a failure"}, Base: "passed", Head: "failed", Evidence: sample().Specs[0].Evidence},
 		},
 	}
+	c.Coverage.Add(sample().Specs[0])
 	var b bytes.Buffer
 	if err := report.Gate(&b, c); err != nil {
 		t.Fatal(err)
 	}
 	page := b.String()
-	for _, want := range []string{"2 regressions", "newly failing", "reply changed", "faster", "$qstate0#|", "arm packet, qstate, type"} {
+	for _, want := range []string{
+		"2 regressions", "newly failing", "reply changed", "faster", "$qstate0#|", "arm packet, qstate, type",
+		"Coverage of the protocol by head", "requests were not made", "stop_str", "deliberate faults",
+	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
