@@ -407,6 +407,9 @@ func TestReports(t *testing.T) {
 		case Slower, Faster:
 			f.Request, f.Base, f.Head, f.Ratio, f.Noise, f.Count = "qstate", "50µs", "150µs", 3, 1.5, 30
 		}
+		if k == NewlyFailing {
+			f.Evidence = &result.Evidence{Reproduce: "mcdtest play failure.txt"}
+		}
 		c.Findings = append(c.Findings, f)
 	}
 	golden(t, "gate.md", []byte(c.Markdown()))
@@ -420,8 +423,8 @@ func TestReports(t *testing.T) {
 	}
 	golden(t, "junit.xml", text)
 	var back result.JUnit
-	if err := xml.Unmarshal(text, &back); err != nil || back.Failures != 10 || back.Tests != 10 {
-		t.Errorf("%v, %d tests, %d failures; want one for each kind of regression", err, back.Tests, back.Failures)
+	if err := xml.Unmarshal(text, &back); err != nil || back.Failures != 10 || back.Tests != 11 {
+		t.Errorf("%v, %d tests, %d failures; want one for each kind of regression, and one for the rest", err, back.Tests, back.Failures)
 	}
 	text, err = json.MarshalIndent(c, "", "  ")
 	if err != nil {

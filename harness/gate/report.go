@@ -144,8 +144,21 @@ func code(text string) string {
 	return "<code>" + text + "</code>"
 }
 
+// line is a finding in a line of plain text, and the command that reproduces it in another.
+func (f Finding) line() string {
+	base, head := f.Change()
+	text := fmt.Sprintf("%s: was %s, is %s", f.Where(), base, head)
+	if e := f.Extent(); e != "" {
+		text += " (" + e + ")"
+	}
+	if f.Evidence != nil && f.Evidence.Reproduce != "" {
+		text += "\n    to reproduce: " + f.Evidence.Reproduce
+	}
+	return text + "\n"
+}
+
 // JUnit makes a JUnit report: a suite for each case, and in it a test for each kind of regression, so that the tests are
-// the same ones in each run.
+// the same ones in each run. The last test of a suite never fails; its output names the differences that fail no gate.
 func (c *Comparison) JUnit() *result.JUnit {
 	j := &result.JUnit{Name: "mcdtest gate"}
 	for _, name := range c.Cases {
@@ -164,18 +177,20 @@ func (c *Comparison) JUnit() *result.JUnit {
 					continue
 				}
 				n++
-				base, head := f.Change()
-				fmt.Fprintf(&text, "%s: was %s, is %s", f.Where(), base, head)
-				if e := f.Extent(); e != "" {
-					fmt.Fprintf(&text, " (%s)", e)
-				}
-				text.WriteString("\n")
+				text.WriteString(f.line())
 			}
 			if n > 0 {
 				test.Failure = result.NewJUnitMessage(fmt.Sprintf("%s: %s", kind, plural(n, "finding")), text.String())
 			}
 			suite.Add(test)
 		}
+		other := result.JUnitTest{Name: "other differences", Class: name}
+		for _, f := range c.Findings {
+			if f.Case == name && !f.Regression {
+				other.SystemOut += string(f.Kind) + ": " + f.line()
+			}
+		}
+		suite.Add(other)
 		j.Add(suite)
 	}
 	if c.Incomplete != "" {
