@@ -140,6 +140,9 @@ func (c *gateCmd) source(ctx context.Context, which gate.Side, path, fault strin
 		if why := saved.Incomplete(); why != "" {
 			return s, suites.Settings{}, fmt.Errorf("%s is incomplete, so it cannot be compared with: %s", path, why)
 		}
+		if !slices.ContainsFunc(saved.Header.Settings, func(v string) bool { return strings.HasPrefix(v, suites.RecordVariable+"=") }) {
+			return s, suites.Settings{}, fmt.Errorf("%s has no conversations of specs that pass, so packets cannot be compared with it: save it with mcdtest gate --save, or run mcdtest suite with --record", path)
+		}
 		return gate.Source{Saved: saved}, suites.Settings{}, nil
 	}
 	flags := c.specFlags

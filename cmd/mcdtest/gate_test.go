@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -182,6 +183,7 @@ func TestGateAgainstASavedResult(t *testing.T) {
 		{"damaged.jsonl", slices.Concat(text[:len(text)/2], []byte("\x00\n"), text[len(text)/2:]), "it is damaged: line "},
 		{"newer.jsonl", []byte(`{"header":{"format":99}}` + "\n"), "of a newer format (99)"},
 		{"empty.jsonl", nil, "it is empty"},
+		{"without.jsonl", bytes.Replace(text, []byte(`"MCDTEST_RECORD=1",`), nil, 1), "run mcdtest suite with --record"},
 	} {
 		path := filepath.Join(t.TempDir(), c.name)
 		if err := os.WriteFile(path, c.text, 0o666); err != nil {
