@@ -27,7 +27,8 @@ X{N} is X, N times, as in transcripts. (Quote for the shell: $ and ; and # mean 
 
 The endpoint is that of a QEMU which is started for this, with a program that counts in a loop and stands before its first
 instruction; or any other with --connect.
-The exit status is 0 if everything was answered, 1 if something was not, 2 if it could not be sent.
+The exit status is 0 if everything was answered, 1 if something was not, 2 if it could not be sent. An error is an answer, too: so
+$qstate9#| ends with status 0 where there is no core 9, and shows what the stub says to it.
 
 Examples:
   mcdtest send '$qsystem#|'
