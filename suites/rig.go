@@ -48,6 +48,8 @@ type Rig struct {
 	machines []*Machine
 	// unstarted is what is left of a QEMU that did not become a machine.
 	unstarted *harness.StartError
+	// why is what explains the failure of the spec, beside what it says itself.
+	why string
 }
 
 // Machine is a QEMU of a spec with the record of what was said to its endpoint.
@@ -82,8 +84,11 @@ func Fail(message string, skip ...int) {
 		n += skip[0]
 	}
 	if r := current.Load(); r != nil {
-		if why := r.crash(); why != "" {
-			message = why + "\n\n" + message
+		if r.why == "" {
+			r.why = r.diagnose()
+		}
+		if r.why != "" {
+			message = r.why + "\n\n" + message
 		}
 	}
 	ginkgo.Fail(message, n)
@@ -287,8 +292,8 @@ func tail(rec *transcript.Recorder, n int) string {
 func (r *Rig) finish(context.Context) {
 	defer current.CompareAndSwap(r, nil)
 	failed := ginkgo.CurrentSpecReport().Failed()
-	why := ""
-	if failed {
+	why := r.why
+	if failed && why == "" { // it was Ginkgo that ended the spec
 		why = r.diagnose()
 	}
 	var problems []error
@@ -386,8 +391,15 @@ func unanswered(entries []transcript.Entry) bool {
 		case len(x.Answer) == 0:
 			return true
 		}
-		r, _ := wire.Match(bytes.TrimPrefix(x.Sent, []byte{wire.Start}))
-		return x.Sent[0] == wire.Start && r != nil && r.Reply != wire.NoReply && bytes.IndexByte(x.Answer, wire.Start) < 0
+		// The answers to packets that were sent in one piece stand behind the last of them.
+		replies := 0
+		for last := i; i >= 0 && list[i].At == x.At && len(list[i].Sent) > 0 && (i == last || len(list[i].Answer) == 0); i-- {
+			r, _ := wire.Match(bytes.TrimPrefix(list[i].Sent, []byte{wire.Start}))
+			if list[i].Sent[0] == wire.Start && r != nil && r.Reply != wire.NoReply {
+				replies++
+			}
+		}
+		return bytes.Count(x.Answer, []byte{wire.Start}) < replies
 	}
 	return false
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"mcdtest/guest"
+	"mcdtest/harness/result"
 	"mcdtest/stub"
 	"mcdtest/stub/memtarget"
 	"mcdtest/stub/target"
@@ -111,5 +112,22 @@ func TestCrashOfQEMU(t *testing.T) {
 	again := mcdtest(t, env, strings.Fields(ev.Reproduce)[1:]...)
 	if says := again.out + again.errors; again.status != 1 || !strings.Contains(says, "was ended by SIGKILL") || !strings.Contains(says, "assertion failed") {
 		t.Errorf("%s: exit status %d\n%s", ev.Reproduce, again.status, says)
+	}
+}
+
+// An endpoint that falls silent while QEMU's monitor answers is named first, too.
+func TestHangOfTheEndpoint(t *testing.T) {
+	t.Parallel()
+	needQEMU(t, "arm")
+	got := mcdtest(t, noRaceExit, "suite", "--arch", "arm", "--dialect", "packet", "--specs", "hostile: m .*in every state", "--fault", "falls-silent", "--json")
+	if got.status != statusFailed {
+		t.Fatalf("exit status %d\n%s%s", got.status, got.out, got.errors)
+	}
+	r, err := result.Read(strings.NewReader(got.out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Specs) != 1 || !strings.HasPrefix(r.Specs[0].Failure, "the endpoint hangs: ") || r.Specs[0].Evidence == nil || r.Specs[0].Evidence.Crash == "" {
+		t.Errorf("the failure does not begin with the hang: %+v", r.Specs)
 	}
 }
