@@ -155,3 +155,27 @@ func TestATriggerThatIsGivenUp(t *testing.T) {
 		must(t, r.Stop(ctx, target.AllCores))
 	}
 }
+
+// A go that QEMU has not come round to is carried out before the stop that follows it.
+func TestAStopBehindAGoThatIsGivenUp(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.Loop})
+	ctx := deadline(t)
+	r.atLoop(t)
+	must(t, r.Stop(ctx, target.AllCores))
+	must(t, r.proc.Signal(syscall.SIGSTOP))
+	if err := r.Go(ctx, target.AllCores); err == nil {
+		t.Error("a QEMU that stands still has let its machine run")
+	}
+	must(t, r.proc.Signal(syscall.SIGCONT))
+	must(t, r.Stop(ctx, target.AllCores))
+	for range 20 {
+		if s := r.runState(t); s == "running" || r.State(0).Running {
+			t.Fatalf("stopped, and QMP says %s; MCD %+v", s, r.State(0))
+		}
+	}
+	must(t, r.Go(ctx, target.AllCores))
+	until(t, "the machine runs", func() (bool, string) { s := r.runState(t); return s == "running" && r.State(0).Running, s })
+	if _, err := r.ReadRegister(ctx, 0, 15, nil); err != nil {
+		t.Error(err)
+	}
+}

@@ -264,7 +264,11 @@ func (t *Target) resume() error {
 	t.ownResumes++
 	t.selected = -1 // a stop selects the core that it names
 	if err := t.gdb.Resume(command); err != nil {
-		t.ownResumes-- // if it runs after all, that is news
+		if errors.Is(err, rsp.ErrTimeout) {
+			t.vmRunning, t.foreign = true, false // when QEMU comes round to it; what stops the VM comes behind
+		} else {
+			t.ownResumes--
+		}
 		return fmt.Errorf("resume the VM: %w", t.wireError(err))
 	}
 	t.vmRunning = true
@@ -320,6 +324,11 @@ func (t *Target) stepOnce(core int, limit time.Duration) ([]byte, error) {
 	t.ownResumes++
 	t.selected = -1
 	if err := t.gdb.Resume("vCont;s:" + t.threads[core]); err != nil {
+		if errors.Is(err, rsp.ErrTimeout) {
+			t.ownStops++ // QEMU will make the step when it comes round to it
+		} else {
+			t.ownResumes--
+		}
 		return nil, t.wireError(err)
 	}
 	reply, err := t.gdb.WaitStop(limit)

@@ -246,11 +246,12 @@ func (c *Client) broken(err error) error {
 	return err
 }
 
-// Resume writes a packet that lets the VM run and waits until the stub has taken it. Its reply is the next stop reply.
+// Resume writes a packet that lets the VM run and waits until the stub has taken it. Its reply is the next stop reply. ErrTimeout
+// means that the packet is under way, and that the VM will run when QEMU reads it.
 func (c *Client) Resume(payload string) error {
 	if c.Owed() {
 		if err := c.DropOwed(Timeout); err != nil {
-			return fmt.Errorf("waited for the replies to earlier requests: %w", err)
+			return fmt.Errorf("%s was not sent, as replies to earlier requests are missing: %v", payload, err)
 		}
 	}
 	c.stop = nil
