@@ -16,8 +16,11 @@ import (
 	"mcdtest/harness/result"
 )
 
-// messageLines is how much of a failure's message is shown.
-const messageLines = 30
+// How much is shown of a failure: lines of its message and of its conversation.
+const (
+	messageLines      = 30
+	conversationLines = 6
+)
 
 // Failure is a failure in one line, for when it happens.
 func Failure(s result.Spec, style term.Style) string {
@@ -133,10 +136,25 @@ func failure(w io.Writer, style term.Style, s result.Spec) {
 	if s.Location != "" {
 		fmt.Fprintf(w, "    %s\n", style.Dim("at "+s.Location))
 	}
+	if s.Evidence != nil && len(s.Evidence.Machines) > 0 {
+		conversation(w, style, s.Evidence.Machines[len(s.Evidence.Machines)-1].Transcript)
+	}
 	if s.Evidence != nil && s.Evidence.Reproduce != "" {
 		fmt.Fprintf(w, "    to reproduce: %s\n", s.Evidence.Reproduce)
 	}
 	fmt.Fprintln(w)
+}
+
+// conversation shows the end of what was said to a machine.
+func conversation(w io.Writer, style term.Style, transcript string) {
+	lines := strings.Split(strings.TrimSpace(transcript), "\n")
+	if len(lines) == 1 && lines[0] == "" {
+		return
+	}
+	fmt.Fprintln(w, "    the last packets:")
+	for _, l := range lines[max(0, len(lines)-conversationLines):] {
+		fmt.Fprintf(w, "      %s\n", style.Dim(term.Cut(l, style.Width-6)))
+	}
 }
 
 // list shows reasons, each with the specs that have it, or with how many they are.

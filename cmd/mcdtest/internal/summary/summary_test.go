@@ -33,6 +33,13 @@ FAILED arm packet memory: is wrong (round 2)
     to equal
         2
     at suites/memory.go:7
+    the last packets:
+      0.000002 < +$2#|
+      0.000003 > $m0;1;64;2#|
+      0.000004 < +$3333#|
+      0.000005 # VM STOP
+      0.000006 > $m0;1;64;50#|
+      0.000007 < +$00000000000000000000000000000000000000000000000000000000000000000000000000000000…
     to reproduce: mcdtest play it.txt
 
 Failed as expected
@@ -50,7 +57,13 @@ Expectation without a spec: known.yaml:3: there is no spec "x"
 func TestPrint(t *testing.T) {
 	failed := spec(1, "memory: is wrong", result.Failed)
 	failed.Round, failed.Failure, failed.Location = 2, "expected\n    1\nto equal\n    2", "suites/memory.go:7"
-	failed.Evidence = &result.Evidence{Reproduce: "mcdtest play it.txt"}
+	failed.Evidence = &result.Evidence{Reproduce: "mcdtest play it.txt", Machines: []result.Machine{{Transcript: "0.000000 > $another#|\n"}, {Transcript: `0.000001 > $m0;1;64;1#|
+0.000002 < +$2#|
+0.000003 > $m0;1;64;2#|
+0.000004 < +$3333#|
+0.000005 # VM STOP
+0.000006 > $m0;1;64;50#|
+0.000007 < +$` + strings.Repeat("0", 100) + "#|\n"}}}
 	better := spec(2, "session: got better", result.Passed)
 	better.Expected = "it was bad"
 	known1, known2 := spec(3, "session: known 1", result.Failed), spec(4, "session: known 2", result.Failed)
