@@ -91,7 +91,9 @@ func openComparison(name string) (*gate.Comparison, error) {
 		Format   int              `json:"format"`
 		Findings *json.RawMessage `json:"findings"`
 	}
-	if json.Unmarshal(text, &probe) != nil || probe.Findings == nil {
+	if err := json.Unmarshal(text, &probe); err != nil && bytes.HasPrefix(text, []byte("{\n")) { // a result has more in its first line
+		return nil, fmt.Errorf("%s is a damaged comparison, or was cut short: %w", name, err)
+	} else if err != nil || probe.Findings == nil {
 		return nil, nil
 	}
 	if probe.Format > gate.ComparisonFormat {

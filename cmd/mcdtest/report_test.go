@@ -62,7 +62,8 @@ func TestReportOfBadFiles(t *testing.T) {
 		{"other.json", []byte(`{"a": 1}`), "not a result file"},
 		{"newer.json", []byte(`{"format": 99, "findings": []}`), "in format 99"},
 		{"damaged.json", []byte(`{"format": 1, "findings": 7}`), "damaged comparison"},
-		{"cut.json", []byte(`{"format": 1, "findings": [`), "not a result file"},
+		{"cut.json", []byte("{\n  \"format\": 1,\n  \"findings\": ["), "cut.json is a damaged comparison, or was cut short: "},
+		{"torn.json", []byte(`{"format": 1, "findings": [`), "not a result file"},
 	} {
 		path := filepath.Join(dir, c.name)
 		if err := os.WriteFile(path, c.text, 0o666); err != nil {
