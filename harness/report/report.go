@@ -101,15 +101,20 @@ func Run(w io.Writer, r *result.Result) error {
 	(&result.Result{Specs: specs}).Sort()
 	sum := r.Summary()
 	v := view{Title: "Multi-Core Debug: " + r.Header.Build.Label, Good: sum.OK() && r.Incomplete() == ""}
+	counted, ran := "specs", "specs that ran"
+	if r.Header.Rounds > 1 {
+		counted, ran = "runs of specs", "runs of specs"
+		v.Facts = append(v.Facts, fact{"rounds", fmt.Sprintf("%d: each spec counts as often as it ran", r.Header.Rounds)})
+	}
 	switch {
 	case sum.Failed+sum.UnexpectedPasses > 0:
-		v.Verdict = fmt.Sprintf("%d of %d specs are not as they should be", sum.Failed+sum.UnexpectedPasses, len(specs))
+		v.Verdict = fmt.Sprintf("%d of %d %s are not as they should be", sum.Failed+sum.UnexpectedPasses, len(specs), counted)
 	case !v.Good:
 		v.Verdict = "nothing failed, but the run is incomplete"
 	case sum.Passed == 0:
 		v.Verdict, v.Good = "nothing was tested", false
 	default:
-		v.Verdict = fmt.Sprintf("all %d specs that ran are as they should be", sum.Passed+sum.ExpectedFailures)
+		v.Verdict = fmt.Sprintf("all %d %s are as they should be", sum.Passed+sum.ExpectedFailures, ran)
 	}
 	if why := r.Incomplete(); why != "" {
 		v.Notes = append(v.Notes, "This run is incomplete: "+why)

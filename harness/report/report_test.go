@@ -84,6 +84,10 @@ func TestGoodRun(t *testing.T) {
 	if page := render(t, r); !strings.Contains(page, "all 1 specs that ran are as they should be") {
 		t.Error("a good run is not called so")
 	}
+	r.Header.Rounds = 3
+	if page := render(t, r); !strings.Contains(page, "all 1 runs of specs are as they should be") {
+		t.Error("runs of the same spec are counted as specs")
+	}
 	r.Specs[0].Outcome = result.Skipped
 	if page := render(t, r); !strings.Contains(page, "nothing was tested") {
 		t.Error("a run that tested nothing is called something else")
