@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"mcdtest/guest"
+	"mcdtest/harness"
 	"mcdtest/harness/debugger"
 )
 
@@ -62,6 +63,17 @@ func pattern(n int, seed byte) []byte {
 func (r *Rig) put(ctx context.Context, addr uint64, p []byte) {
 	ginkgo.GinkgoHelper()
 	Expect(r.QTest().Write(ctx, addr, p)).To(Succeed())
+}
+
+// expectSame compares long blocks without printing them.
+func expectSame(got, want []byte, how string) {
+	ginkgo.GinkgoHelper()
+	Expect(got).To(HaveLen(len(want)), how)
+	for i := range want {
+		if got[i] != want[i] {
+			ginkgo.Fail(fmt.Sprintf("byte %d of %d is %#02x %s, not %#02x", i, len(want), got[i], how, want[i]))
+		}
+	}
 }
 
 // accessSizes are numbers of bytes: small ones, odd ones, those around a page and one that needs several requests of
@@ -216,4 +228,32 @@ var _ = memorySpec("code that is patched is what the core executes", Spec{Fast: 
 				Expect(r.Counter(ctx)-before).To(Equal(3*c.step), "increments in three passes after a patch through %s", s.Name)
 			}
 		}
+	})
+
+var _ = memorySpec("long blocks come and go, up to the last byte of RAM", Spec{Labels: []string{"observer"}},
+	func(ctx context.Context, r *Rig) {
+		d := r.Debugger(ctx)
+		s := bothSpaces(ctx, d)[1]
+		base, size := r.Guest().RAM()
+		n := 1 << 20
+		if r.Dialect == harness.JSON {
+			n = 1 << 18 // a byte is up to four characters there, in the request and in the answer, and all of them are recorded
+		}
+		addr := base + size - uint64(n) // nothing of the program is there
+		p := pattern(n, 0x1d)
+		// The pattern repeats itself after 64 KiB; the number of each page tells them apart.
+		for page := 0; page < n; page += 4096 {
+			binary.LittleEndian.PutUint32(p[page:], uint32(page))
+		}
+		Expect(d.WriteMemory(ctx, 0, s.ID, addr, p)).To(Succeed())
+		expectSame(r.Observe(ctx, addr, n), p, "as qtest sees it")
+		got, err := d.ReadMemory(ctx, 0, s.ID, addr, n)
+		Expect(err).NotTo(HaveOccurred())
+		expectSame(got, p, "as it is read")
+		// One byte more is not there.
+		_, err = d.ReadMemory(ctx, 0, s.ID, base+size-3, 4)
+		Expect(err).To(MatchError(debugger.ErrRefused), "a read of four bytes, three before the end of RAM")
+		got, err = d.ReadMemory(ctx, 0, s.ID, base+size-3, 3)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(got).To(Equal(p[n-3:]), "the last three bytes of RAM")
 	})
