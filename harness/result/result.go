@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -81,9 +82,16 @@ const headlineLength = 160
 // Headline is a failure, or the reason of a skip, in one line.
 func (s Spec) Headline() string { return Headline(s.Failure + s.Reason) }
 
+// What Gomega shows of an error beside what it says: its type with its address in memory, and its insides.
+var (
+	goType    = regexp.MustCompile(`(?m)^\s*<[^<>]+ \| 0x[0-9a-f]+>:\s*$\n?`)
+	goInsides = regexp.MustCompile(`(?ms)^\s*\{$.*^\s*\}$\n?`)
+)
+
 // Headline makes one line of a message: its first one, or more of it if that says little by itself or only what was
-// looked at.
+// looked at. It is the same each time that the same happens.
 func Headline(message string) string {
+	message = goInsides.ReplaceAllString(goType.ReplaceAllString(message, ""), "")
 	line, rest, _ := strings.Cut(strings.TrimSpace(message), "\n")
 	if rest != "" && (len(line) < 25 || strings.HasSuffix(line, ":") || strings.HasPrefix(rest, "Expected\n")) {
 		line = strings.Join(strings.Fields(line+" "+rest), " ")

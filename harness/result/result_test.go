@@ -440,6 +440,7 @@ func TestHeadline(t *testing.T) {
 		"the core stands at another place than it says\nExpected\n    1": "the core stands at another place than it says Expected 1",
 		"the core stands at another place than it says\nbut only once":   "the core stands at another place than it says",
 		"pc of core 0:\nExpected\n    <int>: 1\nto equal\n    <int>: 2":  "pc of core 0: Expected <int>: 1 to equal <int>: 2",
+		"Unexpected error:\n    <*debugger.Error | 0x2990ad13f6a0>: \n    wait until core 0 is stopped: timed out after 5s\n    {\n        Op: \"wait\",\n        Err: <*fmt.wrapError | 0x1>{\n            msg: \"x\",\n        },\n    }\noccurred": "Unexpected error: wait until core 0 is stopped: timed out after 5s occurred",
 		strings.Repeat("x", 300): strings.Repeat("x", headlineLength-1) + "…",
 	} {
 		if got := Headline(message); got != want {
