@@ -20,6 +20,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega/format"
 
 	"mcdtest/guest"
 	"mcdtest/harness"
@@ -74,6 +75,14 @@ func newRig(settings Settings, f *faultInUse, item Item) *Rig {
 	r := &Rig{Case: item.Case, Settings: settings, Spec: item.Spec, id: item.ID(), fault: f}
 	current.Store(r)
 	return r
+}
+
+// What an error says is enough; its insides are for who looks for faults of this package.
+func init() {
+	format.RegisterCustomFormatter(func(value any) (string, bool) {
+		_, isError := value.(error)
+		return "", isError
+	})
 }
 
 // Fail is the fail handler of a suite of this package. What explains a failure stands before it: the end of QEMU, or
