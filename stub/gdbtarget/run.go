@@ -3,7 +3,9 @@
 package gdbtarget
 
 import (
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,7 +23,7 @@ const (
 	// askAfter is when a VM that has not answered an interrupt is asked for its run state: it may have been stopped by
 	// somebody else a moment before, and then no answer comes.
 	askAfter = 50 * time.Millisecond
-	// stepTimeout bounds a single step. A core that waits for an interrupt, or is powered off, does not step.
+	// stepTimeout bounds a try of a single step. A core that waits for an interrupt, or is powered off, does not step.
 	stepTimeout = 500 * time.Millisecond
 	// flushTimeout bounds the step of a core that runs, but perhaps sleeps.
 	flushTimeout = 20 * time.Millisecond
@@ -321,6 +323,38 @@ func (t *Target) step(core int, among bool) error {
 
 // stepOnce lets the gdbstub execute one instruction of one core and returns its stop reply.
 func (t *Target) stepOnce(core int, limit time.Duration) ([]byte, error) {
+	end := time.Now().Add(stopTimeout)
+	for {
+		reply, err := t.tryStep(core, limit)
+		if !errors.Is(err, target.ErrUnreachable) || t.ctx.Err() != nil || time.Now().After(end) {
+			return reply, err
+		}
+		halted, haltedErr := t.halted(core)
+		if haltedErr != nil {
+			return nil, haltedErr
+		}
+		if halted {
+			return nil, fmt.Errorf("%w; it is powered off or waits for an interrupt", err)
+		}
+		// It had no processor of the host for so long. It has made no step, so it may make another one.
+	}
+}
+
+// halted asks whether a core sleeps: QEMU tells in words, "CPU#1 [halted ]".
+func (t *Target) halted(core int) (bool, error) {
+	reply, err := t.gdb.Exchange("qThreadExtraInfo," + t.threads[core])
+	if err != nil {
+		return false, t.wireError(err)
+	}
+	text, err := hex.DecodeString(string(reply))
+	if err != nil || len(text) == 0 {
+		return false, fmt.Errorf("gdbstub answers %q to qThreadExtraInfo", reply)
+	}
+	return bytes.Contains(text, []byte("[halted")), nil
+}
+
+// tryStep is stepOnce for a core that may have no processor of the host in time.
+func (t *Target) tryStep(core int, limit time.Duration) ([]byte, error) {
 	t.ownResumes++
 	t.selected = -1
 	if err := t.gdb.Resume("vCont;s:" + t.threads[core]); err != nil {
@@ -349,8 +383,7 @@ func (t *Target) stepOnce(core int, limit time.Duration) ([]byte, error) {
 	}
 	t.ownStops++
 	if !parseStop(reply).trap {
-		return nil, fmt.Errorf("%w: core %d executed nothing for %v; it is powered off or waits for an interrupt",
-			target.ErrUnreachable, core, limit)
+		return nil, fmt.Errorf("%w: core %d executed nothing for %v", target.ErrUnreachable, core, limit)
 	}
 	return reply, nil
 }
