@@ -40,6 +40,9 @@ type Options struct {
 	IdleTimeout time.Duration
 	// ConnRate is how many clients a second Serve admits, after as many at once; default: any number.
 	ConnRate int
+	// BusyPoll looks for a client's next request for a moment before it sleeps. It is for clients in other processes: one
+	// in this process would have to wait for a thread that this takes.
+	BusyPoll bool
 	// Log gets clients that come and go, and the requests that are refused; default: nothing.
 	Log *slog.Logger
 }
@@ -175,7 +178,10 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 	defer func() { <-s.busy }()
 	log := s.opts.Log.With("client", conn.RemoteAddr())
 	log.Info("client connected")
-	err := s.talk(ctx, busypoll.New(conn))
+	if s.opts.BusyPoll {
+		conn = busypoll.New(conn)
+	}
+	err := s.talk(ctx, conn)
 	select {
 	case <-s.target.Done():
 		log.Info("client dropped", "reason", "the machine has ended")

@@ -96,7 +96,8 @@ func (c *serveCmd) Run(ctx context.Context, con *console) error {
 	err := serve.Run(ctx, serve.Config{
 		Listen: c.Listen, Command: c.Command, Stdout: con.out, Stderr: con.err, GDB: c.GDB, QMP: c.QMP, QTest: c.QTest,
 		Options: stub.Options{
-			Dialect: dialect(c.Dialect), AllowKill: !c.NoKill, Log: log,
+			BusyPoll: true,
+			Dialect:  dialect(c.Dialect), AllowKill: !c.NoKill, Log: log,
 			IdleTimeout: c.IdleTimeout, RequestTimeout: c.RequestTimeout, WriteTimeout: c.WriteTimeout, ConnRate: c.ConnRate,
 			MaxRead: c.MaxRead, MaxRequest: c.MaxRequest, MaxPending: c.MaxPending,
 		},

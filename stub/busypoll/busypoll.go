@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// Limit is how long a read looks before it sleeps: several times what QEMU's gdbstub needs for a register.
-const Limit = 50 * time.Microsecond
+// Limit is how long a read looks before it sleeps: several times what QEMU's gdbstub needs for a register, and about what a
+// client needs from one answer to its next request.
+const Limit = 100 * time.Microsecond
 
 // Conn is a connection whose Read, which one goroutine at a time may call, looks before it sleeps. It does so as long as
 // bytes come within Limit, so a peer that thinks for longer costs nothing; and between two looks it offers the processor to

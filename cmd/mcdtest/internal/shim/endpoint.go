@@ -130,7 +130,7 @@ func (s *settings) serve(ctx context.Context) error {
 			os.Remove(s.Unlink)
 			s.Unlink = ""
 		}
-	}}, stub.Options{Dialect: s.dialect(), AllowKill: true, Log: log})
+	}}, stub.Options{Dialect: s.dialect(), AllowKill: true, BusyPoll: true, Log: log})
 	defer server.Close()
 	// What a client is dropped for is its own affair; the machine runs on, and the next one is welcome.
 	if client != nil {
