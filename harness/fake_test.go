@@ -4,17 +4,11 @@ package harness_test
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -44,43 +38,6 @@ func script(t *testing.T, dir, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-func fakeMain() {
-	args := os.Args[1:]
-	files, highest := []*os.File(nil), 2
-	for _, m := range regexp.MustCompile(`\bfd[/=](\d+)`).FindAllStringSubmatch(strings.Join(args, " "), -1) {
-		n, _ := strconv.Atoi(m[1])
-		highest = max(highest, n)
-	}
-	for fd := 3; fd <= highest; fd++ {
-		files = append(files, os.NewFile(uintptr(fd), "inherited"))
-	}
-	if i := slices.Index(args, "-mcd"); i >= 0 {
-		fd, _ := strconv.Atoi(args[i-1][strings.LastIndex(args[i-1], "=")+1:]) // -chardev …,fd=N -mcd chardev:ID
-		l, err := net.FileListener(files[fd-3])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "fake QEMU:", err)
-			os.Exit(1)
-		}
-		go fakeMCD(l)
-		args = slices.Delete(slices.Clone(args), i-2, i+2)
-	}
-	qemu := exec.Command(os.Getenv(fakeEnv), args...)
-	qemu.ExtraFiles, qemu.Stdout, qemu.Stderr = files, os.Stdout, os.Stderr
-	qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	err := qemu.Run()
-	if slices.Contains(args, "-help") {
-		fmt.Println("-mcd dev        wait for mcd connection on 'dev'")
-	}
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		os.Exit(exit.ExitCode())
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "fake QEMU:", err)
-		os.Exit(1)
-	}
 }
 
 // fakeMCD serves one client after the other, as long as the process lives. It gives every client a number.

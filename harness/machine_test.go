@@ -24,6 +24,7 @@ import (
 	"mcdtest/guest"
 	"mcdtest/harness"
 	"mcdtest/harness/debugger"
+	"mcdtest/harness/fakeqemu"
 	"mcdtest/harness/jsonclient"
 	"mcdtest/harness/launch"
 	"mcdtest/harness/rawclient"
@@ -33,7 +34,7 @@ import (
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(fakeEnv) != "":
-		fakeMain()
+		os.Exit(fakeqemu.Main(os.Getenv(fakeEnv), fakeMCD))
 	case os.Getenv(orphanEnv) != "":
 		orphanMain()
 	default:

@@ -7,16 +7,15 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"mcdtest/guest"
+	"mcdtest/harness/fakeqemu"
 	"mcdtest/harness/result"
 	"mcdtest/stub"
 	"mcdtest/stub/memtarget"
@@ -28,42 +27,16 @@ import (
 const crashVariable = "MCDTEST_TEST_CRASH"
 
 func crashMain() int {
-	args := os.Args[1:]
-	var files []*os.File
-	for _, m := range regexp.MustCompile(`\bfd[/=](\d+)`).FindAllStringSubmatch(strings.Join(args, " "), -1) {
-		n, _ := strconv.Atoi(m[1])
-		for fd := 3 + len(files); fd <= n; fd++ {
-			files = append(files, os.NewFile(uintptr(fd), "inherited"))
-		}
-	}
-	if i := slices.Index(args, "-mcd"); i >= 0 { // -chardev …,fd=N -mcd chardev:ID
-		fd, _ := strconv.Atoi(args[i-1][strings.LastIndex(args[i-1], "=")+1:])
-		l, err := net.FileListener(files[fd-3])
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	return fakeqemu.Main(os.Getenv(crashVariable), func(l net.Listener) {
 		image, err := guest.Lookup("arm", guest.Loop)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			return 1
+			return
 		}
 		base, size := image.RAM()
 		m := memtarget.New(memtarget.Config{Memory: []memtarget.Region{{Start: base, Size: size}}, Entry: image.Addr("start")})
-		go func() { _ = stub.NewServer(crashing{m}, stub.Options{}).Serve(context.Background(), l) }()
-		args = slices.Delete(slices.Clone(args), i-2, i+2)
-	}
-	qemu := exec.Command(os.Getenv(crashVariable), args...)
-	qemu.ExtraFiles, qemu.Stdout, qemu.Stderr = files, os.Stdout, os.Stderr
-	qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	err := qemu.Run()
-	if slices.Contains(args, "-help") {
-		fmt.Println("-mcd dev        wait for mcd connection on 'dev'")
-	}
-	if err != nil {
-		return 1
-	}
-	return 0
+		_ = stub.NewServer(crashing{m}, stub.Options{}).Serve(context.Background(), l)
+	})
 }
 
 type crashing struct{ target.Target }
