@@ -96,7 +96,7 @@ func (c *Conn) attempt(fd uintptr) bool {
 			c.slept = true
 			return false
 		}
-		runtime.Gosched() // the peer may be a goroutine
-		yield()           // or a process
+		runtime.Gosched() // other goroutines, which may have other things to do
+		yield()           // other processes, the peer among them
 	}
 }

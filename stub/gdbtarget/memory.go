@@ -130,12 +130,10 @@ func (t *Target) transfer(core, size, chunk int, queue func(at, n int), receive 
 				return t.wireError(err)
 			}
 		}
-		if due {
-			if err := t.receiveSelect(due); err != nil {
-				return t.wireError(err)
-			}
-			due = false
+		if err := t.receiveSelect(due); err != nil {
+			return t.wireError(err)
 		}
+		due = false
 		n := min(chunk, size-received)
 		err := receive(received, n)
 		if failed == nil {
