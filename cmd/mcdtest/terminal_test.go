@@ -14,8 +14,12 @@ import (
 	"github.com/creack/pty"
 )
 
-// typed is keys, and what the command must have written before they are typed.
-type typed struct{ after, keys string }
+// typed is keys, and what the command must have written before they are typed, one behind the other. Keys for a line editor
+// wait for its prompt: it is written when the terminal is in raw mode, and before that Ctrl-C is a signal and not a key.
+type typed struct {
+	after []string
+	keys  string
+}
 
 // onTerminal runs the command to its end on a terminal of 100 columns and returns everything that it wrote.
 func onTerminal(t *testing.T, env []string, dialogue []typed, args ...string) string {
@@ -37,11 +41,11 @@ func onTerminal(t *testing.T, env []string, dialogue []typed, args ...string) st
 		n, err := tty.Read(buf)
 		screen.Write(buf[:n])
 		for len(dialogue) > 0 {
-			i := strings.Index(screen.String()[seen:], dialogue[0].after)
-			if i < 0 {
+			end, ok := behindAll(screen.String(), seen, dialogue[0].after)
+			if !ok {
 				break
 			}
-			seen += i + len(dialogue[0].after)
+			seen = end
 			if _, err := tty.WriteString(dialogue[0].keys); err != nil {
 				t.Fatal(err)
 			}
@@ -93,6 +97,18 @@ func TestColours(t *testing.T) {
 	}
 }
 
+// behindAll is where the last of the texts ends, each of them looked for behind the one before.
+func behindAll(s string, from int, texts []string) (end int, ok bool) {
+	for _, text := range texts {
+		i := strings.Index(s[from:], text)
+		if i < 0 {
+			return 0, false
+		}
+		from += i + len(text)
+	}
+	return from, true
+}
+
 // plain is a line without colours and end.
 func plain(line string) string {
 	var b strings.Builder
@@ -108,14 +124,15 @@ func plain(line string) string {
 func TestShellOnTerminal(t *testing.T) {
 	t.Parallel()
 	needQEMU(t, "arm")
+	const prompt = "mcd> "
 	state := t.TempDir()
 	env := []string{"TERM=xterm", "NO_COLOR=1", "XDG_STATE_HOME=" + state}
 	screen := onTerminal(t, env, []typed{
-		{"mcd> ", "qsys\t\r"},                    // completed
-		{"name of the system", "x\x03"},          // taken back
-		{"mcd> ", "\x1b[A\r"},                    // recalled
-		{"name of the system", "help qtrig\t\r"}, // help completes, too
-		{"what triggers there are", "\x04"},
+		{[]string{prompt}, "qsys\t\r"},                             // completed
+		{[]string{"name of the system", prompt}, "x\x03"},          // taken back
+		{[]string{"^C", prompt}, "\x1b[A\r"},                       // recalled
+		{[]string{"name of the system", prompt}, "help qtrig\t\r"}, // help completes, too
+		{[]string{"what triggers there are", prompt}, "\x04"},
 	}, "shell")
 	if n := strings.Count(screen, "◄─ +$qemu-system#|"); n != 2 {
 		t.Errorf("want two answers to qsystem, got %d:\n%s", n, screen)
@@ -129,5 +146,5 @@ func TestShellOnTerminal(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	onTerminal(t, append(env, "XDG_STATE_HOME="+file), []typed{{"mcd> ", "\x03"}}, "shell")
+	onTerminal(t, append(env, "XDG_STATE_HOME="+file), []typed{{[]string{prompt}, "\x03"}}, "shell")
 }
