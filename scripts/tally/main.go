@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command tally adds up test results: the JSON streams of "go test -json" and the JSON reports of Ginkgo. It prints
-// every failure with its output, then the totals as "N passed, N failed, N skipped" alone on the last line. The exit
+// every failure with its output or by name alone, then the totals as "N passed, N failed, N skipped" alone on the last line. The exit
 // status is 1 if anything failed or if no test ran at all, 2 if a result cannot be read.
 //
 // It reads the files that it is given and imports nothing of this module.
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // totals are the results of any number of tests.
@@ -38,9 +39,9 @@ func (t *totals) String() string {
 }
 
 func main() {
-	failedChecks := flag.Int("failed-checks", 0, "checks that failed without a test result of their own; added to what failed")
+	failedChecks := flag.String("failed-checks", "", "names of checks that failed without a failed test, with spaces between; added to what failed")
 	checksOnly := flag.Bool("checks-only", false, "no test was asked for: none having run is not a failure")
-	quiet := flag.Bool("quiet", false, "print the totals alone")
+	names := flag.Bool("names", false, "print failures without their output, a line each")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: tally [flags] RESULT...\n\n"+
 			"RESULT is the output of 'go test -json' or a report of 'ginkgo --json-report'.\n\n")
@@ -58,12 +59,10 @@ func main() {
 		all.add(t)
 	}
 	ran := all.passed+len(all.failures) > 0
-	for range *failedChecks {
-		all.failures = append(all.failures, failure{})
+	for check := range strings.FieldsSeq(*failedChecks) {
+		all.failures = append(all.failures, failure{name: "check " + check})
 	}
-	if !*quiet {
-		report(os.Stdout, all.failures)
-	}
+	report(os.Stdout, all.failures, *names)
 	fmt.Println(&all)
 	if !ran && !*checksOnly {
 		fmt.Fprintln(os.Stderr, "tally: no test ran")
@@ -74,15 +73,13 @@ func main() {
 	}
 }
 
-func report(w io.Writer, failures []failure) {
+func report(w io.Writer, failures []failure, namesOnly bool) {
 	for _, f := range failures {
-		if f.name == "" {
+		fmt.Fprintf(w, "--- failed: %s\n", f.name)
+		if namesOnly || f.output == "" {
 			continue
 		}
-		fmt.Fprintf(w, "--- failed: %s\n%s", f.name, f.output)
-		if f.output != "" && f.output[len(f.output)-1] != '\n' {
-			fmt.Fprintln(w)
-		}
+		fmt.Fprintln(w, strings.TrimSuffix(f.output, "\n"))
 	}
 }
 

@@ -122,6 +122,22 @@ func TestReadRefusesWhatIsNoResult(t *testing.T) {
 	}
 }
 
+func TestReport(t *testing.T) {
+	failures := []failure{{"m/a TestX", "x_test.go:9: got 2\n"}, {name: "check format"}}
+	for _, tc := range []struct {
+		names bool
+		want  string
+	}{
+		{false, "--- failed: m/a TestX\nx_test.go:9: got 2\n--- failed: check format\n"},
+		{true, "--- failed: m/a TestX\n--- failed: check format\n"},
+	} {
+		var b strings.Builder
+		if report(&b, failures, tc.names); b.String() != tc.want {
+			t.Errorf("names alone %v\n- want %q\n- got  %q", tc.names, tc.want, b.String())
+		}
+	}
+}
+
 func write(t *testing.T, data string) string {
 	path := filepath.Join(t.TempDir(), "result")
 	if err := os.WriteFile(path, []byte(data), 0o666); err != nil {
