@@ -31,16 +31,16 @@ type Exchange struct {
 
 // Pair makes exchanges of the entries of a transcript.
 func Pair(entries []transcript.Entry) []Exchange {
-	var p pairing
-	p.decoder = wire.NewDecoder(0)
+	p := pairing{open: none, decoder: wire.NewDecoder(0)}
 	for _, e := range entries {
 		switch e.Kind {
 		case transcript.Comment:
-			p.remark(Exchange{Comment: e.Text, At: e.At})
+			// Whoever watches the VM remarks at any time, also between a request and its answer.
+			p.list = append(p.list, Exchange{Comment: e.Text, At: e.At})
 		case transcript.SentEOF:
-			p.remark(Exchange{Closed: "client", At: e.At})
+			p.closed("client", e.At)
 		case transcript.ReceivedEOF:
-			p.remark(Exchange{Closed: "stub", At: e.At})
+			p.closed("stub", e.At)
 		case transcript.Sent:
 			p.sent(e)
 		case transcript.Received:
@@ -52,22 +52,29 @@ func Pair(entries []transcript.Entry) []Exchange {
 
 type pairing struct {
 	list    []Exchange
-	open    bool          // the last element may get more of an answer
+	open    int           // which element may get more; none of them
 	decoder *wire.Decoder // of what the client sends
 }
 
-func (p *pairing) remark(x Exchange) {
-	p.list = append(p.list, x)
-	p.open = false
+const none = -1
+
+func (p *pairing) closed(by string, at time.Duration) {
+	p.list = append(p.list, Exchange{Closed: by, At: at})
+	p.open = none
 	p.decoder = wire.NewDecoder(0)
 }
 
+// begin adds an exchange, which may get more from now on.
+func (p *pairing) begin(x Exchange) {
+	p.open = len(p.list)
+	p.list = append(p.list, x)
+}
+
 func (p *pairing) received(e transcript.Entry) {
-	if !p.open {
-		p.list = append(p.list, Exchange{At: e.At})
-		p.open = true
+	if p.open == none {
+		p.begin(Exchange{At: e.At})
 	}
-	last := &p.list[len(p.list)-1]
+	last := &p.list[p.open]
 	last.Answer = append(last.Answer, e.Data...)
 	last.Took = e.At - last.At
 }
@@ -80,7 +87,7 @@ func (p *pairing) sent(e transcript.Entry) {
 		if c := jsonwire.Lookup(name); c != nil {
 			x.Meaning = c.Meaning
 		}
-		p.list, p.open = append(p.list, x), true
+		p.begin(x)
 		return
 	}
 	for rest := e.Data; len(rest) > 0; {
@@ -90,10 +97,10 @@ func (p *pairing) sent(e transcript.Entry) {
 		rest = rest[n:]
 		// NULs behind a packet are padding and belong to it.
 		padding := len(bytes.Trim(part, "\x00")) == 0 && n < len(e.Data)
-		if !p.open || !inside && !padding {
-			p.list, p.open = append(p.list, Exchange{At: e.At}), true
+		if p.open == none || !inside && !padding {
+			p.begin(Exchange{At: e.At})
 		}
-		last := &p.list[len(p.list)-1]
+		last := &p.list[p.open]
 		last.Sent = append(last.Sent, part...)
 		if ev == wire.Packet {
 			if r, _ := wire.Match(p.decoder.Payload()); r != nil {

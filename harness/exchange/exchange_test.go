@@ -41,6 +41,8 @@ func TestPair(t *testing.T) {
 		{"a packet in single bytes", "> $\n> I\n> #\n> |\n< +\n", "I|$I#||+|"},
 		{"the stub speaks first", "< hello\n> $I#|\n", "||hello|\nI|$I#|||"},
 		{"comment and ends", "# remark\n> $k#|\n< +\n< EOF\n> EOF\n", "|||remark\nk|$k#||+|\n|||stub\n|||client"},
+		{"remarks between a request and its answer", "> $k\n# VM STOP\n> #|\n# VM SHUTDOWN\n< +\n",
+			"k|$k#||+|\n|||VM STOP\n|||VM SHUTDOWN"},
 		{"JSON", `> {"arguments":{"core-uid":1},"execute":"mcd-qry-state"}` + "\n" + `< {"return":{}}\n` + "\n",
 			`mcd-qry-state|{"arguments":{"core-uid":1},"execute":"mcd-qry-state"}|{"return":{}}\n|`},
 	}
