@@ -180,6 +180,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 	log.Info("client connected")
 	if s.opts.BusyPoll {
 		conn = busypoll.New(conn)
+		defer conn.Close()
 	}
 	err := s.talk(ctx, conn)
 	select {

@@ -44,7 +44,7 @@ const (
 
 // Config says how to reach a QEMU.
 type Config struct {
-	GDB   net.Conn      // to the gdbstub; owned by the Target from New on
+	GDB   net.Conn      // to the gdbstub; owned by the Target from New on, which may put another in its place
 	QMP   *qmp.Monitor  // connected (qmp_capabilities done); owned by the Target from New on
 	QTest *qtest.Client // nil if QEMU has no qtest; not owned, others may use it as well
 
@@ -123,7 +123,7 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 	t.cancel = cancel
 	fail := func(err error) (*Target, error) {
 		cancel()
-		cfg.GDB.Close()
+		t.gdb.Conn().Close()
 		cfg.QMP.Disconnect()
 		return nil, err
 	}
