@@ -190,7 +190,7 @@ func (m *Machine) guestArgs(file string) []string {
 }
 
 func (m *Machine) start(ctx context.Context) (err error) {
-	program, err := memoryFile("guest.elf", m.cfg.Guest.ELF)
+	program, err := launch.MemoryFile("guest.elf", m.cfg.Guest.ELF)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (m *Machine) start(ctx context.Context) (err error) {
 		spec.Files = append(spec.Files, inherited)
 		spec.Args = append(spec.Args, nativeArgs("{fd:1}")...)
 	case Stub:
-		spec.Monitors, spec.GDB = 2, true
+		spec.Monitors, spec.GDB, spec.Dump = 2, true, true
 	}
 	began := time.Now()
 	if m.process, err = launch.Start(ctx, spec); err != nil {
@@ -242,20 +242,6 @@ func (m *Machine) start(ctx context.Context) (err error) {
 	}
 	m.cfg.Log.Info("machine started", "pid", m.PID(), "endpoint", m.endpoint, "took", time.Since(began))
 	return nil
-}
-
-// memoryFile makes a file without a name. It is gone when the last process that has it open is.
-func memoryFile(name string, content []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("make a file in memory for the guest program: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	if _, err := f.Write(content); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write the guest program to a file in memory: %w", err)
-	}
-	return f, nil
 }
 
 // listen makes a listener that needs no file: an abstract unix socket with a name that nobody guesses.

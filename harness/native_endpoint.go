@@ -66,7 +66,7 @@ func (b *Build) ask(ctx context.Context, image *guest.Image, say string) (byte, 
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	m := &Machine{cfg: Config{Build: b, Guest: image, Cores: 1}}
-	program, err := memoryFile("guest.elf", image.ELF)
+	program, err := launch.MemoryFile("guest.elf", image.ELF)
 	if err != nil {
 		return 0, err
 	}

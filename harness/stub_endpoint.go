@@ -22,8 +22,9 @@ type stubEndpoint struct {
 
 // startStub takes over the gdbstub connection and the second monitor, and serves MCD on the listener.
 func startStub(ctx context.Context, m *Machine, l net.Listener) (*stubEndpoint, error) {
+	file, path := m.process.Dump()
 	gt, err := gdbtarget.New(ctx, gdbtarget.Config{
-		GDB: m.process.GDB(), QMP: m.process.Monitors()[1], QTest: m.qtest,
+		GDB: m.process.GDB(), QMP: m.process.Monitors()[1], QTest: m.qtest, Dump: gdbtarget.Dump{File: file, Path: path},
 		Program: m.cfg.Guest.Program(), Machine: m.cfg.Guest.Machine(), Resume: m.cfg.Running, Log: m.cfg.Log,
 	})
 	if err != nil {

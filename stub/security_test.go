@@ -81,7 +81,7 @@ var (
 		"hangup/hangup_linux.go": {"unix.Poll"},
 	}
 	harmless    = regexp.MustCompile(`^(os\.Err\w+|syscall\.(E[A-Z]+|Errno|RawConn|Conn)|unix\.(POLL\w+|PollFd|E[A-Z]+)|os\.NewSyscallError|net\.(ParseIP|SplitHostPort|Conn|Err\w+|Listener|TCPAddr|TCPConn|OpError|Error|ListenConfig|Addr|UnixConn))$`)
-	monitorWord = []string{"query-target", "query-cpus-fast", "qom-get", "query-status", "system_reset", "quit", "qmp_capabilities", "human-monitor-command"}
+	monitorWord = []string{"memsave", "query-target", "query-cpus-fast", "qom-get", "query-status", "system_reset", "quit", "qmp_capabilities", "human-monitor-command"}
 	hmpWord     = []string{"info mtree -f", "gva2gpa %#x", "xp /%dxb %#x"}
 )
 

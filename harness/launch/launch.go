@@ -43,6 +43,7 @@ type Spec struct {
 	Monitors int  // number of QMP monitors
 	GDB      bool // a connection to the gdbstub
 	QTest    bool // a connection to qtest, beside TCG
+	Dump     bool // a file without a name that QEMU can be told to write into
 
 	Files []*os.File // further descriptors for the child; they stay the caller's
 
@@ -72,6 +73,14 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	}
 	args := slices.Concat(s.Args, conns.args)
 	files := conns.theirs
+	if s.Dump {
+		if p.dump, err = MemoryFile("mcdtest-dump", nil); err != nil {
+			conns.closeOurs()
+			return nil, fmt.Errorf("start QEMU: %s: %w", s.Path, err)
+		}
+		p.dumpPath = "/proc/self/fd/" + strconv.Itoa(firstFD+len(files))
+		files = append(files, p.dump)
+	}
 	for i, f := range s.Files {
 		placeholder := fmt.Sprintf("{fd:%d}", i)
 		number := strconv.Itoa(firstFD + len(files))
@@ -97,6 +106,7 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	go p.live(cmd, started)
 	if err := <-started; err != nil {
 		conns.closeOurs()
+		p.dump.Close()
 		return nil, startError(s.Path, err)
 	}
 	conns.closeTheirs()

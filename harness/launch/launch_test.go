@@ -167,6 +167,22 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// QEMU finds the dump under the name that Dump says, and what it writes there is there for us.
+func TestDump(t *testing.T) {
+	p := start(t, launch.Spec{Args: virt, Monitors: 1, GDB: true, Dump: true})
+	f, path := p.Dump()
+	if err := p.Monitors()[0].Execute(t.Context(), "memsave", map[string]any{"val": 0x40000000, "size": 8, "filename": path}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := f.Stat(); err != nil || fi.Size() != 8 {
+		t.Errorf("the dump has %d bytes, %v", fi.Size(), err)
+	}
+	p.Kill()
+	if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the dump of a process that was killed: %v", err)
+	}
+}
+
 func TestStdio(t *testing.T) {
 	in, err := os.CreateTemp(t.TempDir(), "in")
 	if err != nil {
@@ -453,7 +469,7 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		return len(list)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collected file is closed
-	all := launch.Spec{Path: qemuPath(t), Args: virt, Monitors: 3, GDB: true, QTest: true}
+	all := launch.Spec{Path: qemuPath(t), Args: virt, Monitors: 3, GDB: true, QTest: true, Dump: true}
 	bad, none := all, all
 	bad.Args = []string{"-M", "nonsense"}
 	none.Path = "/bin/no-such-qemu"

@@ -32,6 +32,8 @@ type Process struct {
 
 	monitors   []*qmp.Monitor
 	gdb, qtest net.Conn
+	dump       *os.File
+	dumpPath   string
 
 	done chan struct{}
 	exit *Exit // set before done is closed
@@ -45,6 +47,9 @@ func (p *Process) GDB() net.Conn { return p.gdb }
 
 // QTest is the connection to qtest, or nil.
 func (p *Process) QTest() net.Conn { return p.qtest }
+
+// Dump is the file that QEMU can be told to write into, by the name that QEMU has for it; nil if none was asked for.
+func (p *Process) Dump() (f *os.File, path string) { return p.dump, p.dumpPath }
 
 // PID is the process number.
 func (p *Process) PID() int { return p.process.Pid }
@@ -152,6 +157,7 @@ func (p *Process) closeConnections() {
 			c.Close()
 		}
 	}
+	p.dump.Close()
 }
 
 // Exit tells how a process ended. It is an error, because nobody expects the end of a QEMU but those who ask for it.

@@ -94,7 +94,7 @@ func TestRequestsToAQEMUThatStandsStill(t *testing.T) {
 // A large read that is given up leaves replies behind. They are read although nobody asks for anything any more: else QEMU,
 // which cannot get rid of them, would stand, and its monitor with it.
 func TestALargeReadThatIsGivenUp(t *testing.T) {
-	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.Loop})
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.Loop, noDump: true})
 	ctx := deadline(t)
 	r.atLoop(t)
 	must(t, r.Stop(ctx, target.AllCores))

@@ -13,11 +13,7 @@ import (
 func TestLargeTransfers(t *testing.T) {
 	eachArch(t, rigConfig{}, func(t *testing.T, r *rig) {
 		ctx := deadline(t)
-		r.atLoop(t)
-		ram, _ := r.guest.RAM()
-		base, err := r.guest.Phys(r.guest.Addr("scratch"))
-		must(t, err)
-		base = max(base, ram) + 1<<20 + 3 // behind the program, at no boundary
+		base := behindTheProgram(t, r)
 		random := rand.New(rand.NewPCG(1, 2))
 		for _, n := range []int{70_000, 200_001, 1 << 20} {
 			p := make([]byte, n)

@@ -94,15 +94,15 @@ func (t *Target) access(ctx context.Context, core int, space target.Space, addr 
 	return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
 }
 
-// accessLogical goes through the gdbstub while the VM stands.
+// accessLogical reaches logical memory while the VM stands.
 func (t *Target) accessLogical(ctx context.Context, core int, addr uint64, p []byte, write bool) error {
 	if !write {
-		return t.gdbRead(core, addr, p)
+		return t.readLogical(ctx, core, addr, p)
 	}
 	return t.gdbWrite(ctx, core, addr, p)
 }
 
-// gdbRead reads logical memory.
+// gdbRead reads memory through the gdbstub: logical memory, or in physical mode the bus.
 func (t *Target) gdbRead(core int, addr uint64, p []byte) error {
 	chunk := min(t.gdb.PacketSize()/2, maxChunk)
 	return t.transfer(core, len(p), chunk, func(at, n int) {
@@ -173,17 +173,17 @@ func (t *Target) gdbWrite(ctx context.Context, core int, addr uint64, p []byte) 
 	var old []byte
 	if addr/page != (addr+uint64(len(p)-1))/page {
 		old = make([]byte, len(p))
-		if err := t.gdbRead(core, addr, old); err != nil {
+		if err := t.readLogical(ctx, core, addr, old); err != nil {
 			return err
 		}
 	}
 	back := t.scratch(len(p))
-	err := t.gdbPoke(core, addr, p, back)
+	err := t.pokeLogical(ctx, core, addr, p, back)
 	if err == nil && !bytes.Equal(back, p) {
 		err = t.deviceWrite(ctx, core, addr, p)
 	}
 	if err != nil && old != nil && t.gdb.Err() == nil {
-		if backErr := t.gdbPoke(core, addr, old, t.scratch(len(p))); backErr != nil {
+		if backErr := t.pokeLogical(ctx, core, addr, old, t.scratch(len(p))); backErr != nil {
 			return fmt.Errorf("%w; and putting back what was there failed: %w", err, backErr)
 		}
 	}
@@ -198,12 +198,14 @@ func (t *Target) scratch(n int) []byte {
 	return t.buf[:n]
 }
 
-// gdbPoke writes p and reads it back into back.
+// gdbPoke writes p and, unless back is nil, reads it back into back.
 func (t *Target) gdbPoke(core int, addr uint64, p, back []byte) error {
 	chunk := min((t.gdb.PacketSize()-writeOverhead)/2, maxChunk)
 	return t.transfer(core, len(p), chunk, func(at, n int) {
 		t.gdb.QueueAddr('M', addr+uint64(at), n, p[at:at+n])
-		t.gdb.QueueAddr('m', addr+uint64(at), n, nil)
+		if back != nil {
+			t.gdb.QueueAddr('m', addr+uint64(at), n, nil)
+		}
 	}, func(at, n int) error {
 		reply, err := t.gdb.Receive(rsp.Timeout)
 		if err != nil {
@@ -211,6 +213,9 @@ func (t *Target) gdbPoke(core int, addr uint64, p, back []byte) error {
 		}
 		if !bytes.Equal(reply, []byte("OK")) {
 			err = fmt.Errorf("%w: gdbstub answers %q to a write of %d bytes at %#x", target.ErrUnmapped, reply, n, addr+uint64(at))
+		}
+		if back == nil {
+			return err
 		}
 		backErr := t.receiveMemory(addr+uint64(at), back[at:at+n])
 		if err == nil || backErr != nil && !errors.Is(backErr, target.ErrUnmapped) {

@@ -30,16 +30,19 @@ type rig struct {
 	guest *guest.Image
 	qmp   *qmp.Monitor  // the observer's own
 	qtest *qtest.Client // shared, nil without
+	dump  *countedDump
 	proc  *os.Process
 }
 
 type rigConfig struct {
-	arch    string
-	variant guest.Variant
-	cores   int
-	args    []string
-	noQTest bool
-	running bool
+	arch     string
+	variant  guest.Variant
+	cores    int
+	args     []string
+	noQTest  bool
+	running  bool
+	dumpPath string // where QEMU writes dumps; empty: where they are read
+	noDump   bool
 }
 
 func deadline(t testing.TB) context.Context {
@@ -154,12 +157,20 @@ func startQEMU(t testing.TB, cfg rigConfig) *rig {
 		}
 		t.Cleanup(func() { m.Disconnect() })
 	}
-	tgt, err := gdbtarget.New(deadline(t), gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Machine: img.Machine()})
+	dump, path := dumpFile(t)
+	if cfg.dumpPath != "" {
+		path = cfg.dumpPath
+	}
+	target := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Machine: img.Machine()}
+	if !cfg.noDump {
+		target.Dump = gdbtarget.Dump{File: dump, Path: path}
+	}
+	tgt, err := gdbtarget.New(deadline(t), target)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tgt.Close() })
-	return &rig{Target: tgt, guest: img, qmp: mons[1], qtest: qt, proc: cmd.Process}
+	return &rig{Target: tgt, guest: img, qmp: mons[1], qtest: qt, dump: dump, proc: cmd.Process}
 }
 
 // runState is what QMP says, without the Target.

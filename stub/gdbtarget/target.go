@@ -48,6 +48,9 @@ type Config struct {
 	QMP   *qmp.Monitor  // connected (qmp_capabilities done); owned by the Target from New on
 	QTest *qtest.Client // nil if QEMU has no qtest; not owned, others may use it as well
 
+	// Dump is a file that QEMU can write memory into; without one all memory comes through the gdbstub.
+	Dump Dump
+
 	Program string // as the emulator was called; empty: "qemu-system-" and the architecture
 	Machine string // as -M named it; empty: what QEMU says, without its version
 	// Resume says that the VM ran before GDB was connected, which has stopped it, and shall run on.
@@ -61,6 +64,7 @@ type Target struct {
 	gdb     *rsp.Client
 	mon     *qmp.Monitor
 	qt      *qtest.Client
+	dump    Dump
 	log     *slog.Logger
 	info    target.Info
 	threads []string // thread id of each core: "p1.1"
@@ -116,7 +120,7 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	t := &Target{
-		gdb: rsp.New(busypoll.New(cfg.GDB)), mon: cfg.QMP, qt: cfg.QTest, log: log, ctx: context.Background(),
+		gdb: rsp.New(busypoll.New(cfg.GDB)), mon: cfg.QMP, qt: cfg.QTest, dump: cfg.Dump, log: log, ctx: context.Background(),
 		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), doubtful: make(map[target.Trigger]bool), unexplained: make(map[int]uint64), asleep: make(map[int]uint64), selected: -1,
 	}
 	loopCtx, cancel := context.WithCancel(context.Background())

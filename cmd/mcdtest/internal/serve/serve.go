@@ -82,14 +82,15 @@ func (cfg *Config) start(ctx context.Context, l net.Listener) error {
 		cfg.Options.Log.Warn(missing)
 	}
 	p, err := launch.Start(ctx, launch.Spec{
-		Path: path, Args: append(confined, cfg.Command[1:]...), Monitors: 1, GDB: true, QTest: !line.QTest, Stdout: cfg.Stdout, Stderr: cfg.Stderr,
+		Path: path, Args: append(confined, cfg.Command[1:]...), Monitors: 1, GDB: true, QTest: !line.QTest, Dump: true, Stdout: cfg.Stdout, Stderr: cfg.Stderr,
 	})
 	if err != nil {
 		return startError(err)
 	}
 	defer p.Kill()
+	file, name := p.Dump()
 	gt := gdbtarget.Config{
-		GDB: p.GDB(), QMP: p.Monitors()[0], Program: filepath.Base(path), Machine: line.Machine, Resume: line.Running, Log: cfg.Log,
+		GDB: p.GDB(), QMP: p.Monitors()[0], Dump: gdbtarget.Dump{File: file, Path: name}, Program: filepath.Base(path), Machine: line.Machine, Resume: line.Running, Log: cfg.Log,
 	}
 	if p.QTest() != nil {
 		gt.QTest = qtest.New(p.QTest())
