@@ -161,11 +161,11 @@ func startQEMU(t testing.TB, cfg rigConfig) *rig {
 	if cfg.dumpPath != "" {
 		path = cfg.dumpPath
 	}
-	target := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Machine: img.Machine()}
+	config := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Machine: img.Machine()}
 	if !cfg.noDump {
-		target.Dump = gdbtarget.Dump{File: dump, Path: path}
+		config.Dump = gdbtarget.Dump{File: dump, Path: path}
 	}
-	tgt, err := gdbtarget.New(deadline(t), target)
+	tgt, err := gdbtarget.New(deadline(t), config)
 	if err != nil {
 		t.Fatal(err)
 	}
