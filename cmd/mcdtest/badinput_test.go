@@ -105,6 +105,9 @@ esac
 		{name: "send: an endpoint that closes", args: []string{"send", "--connect", closes, "$qsystem#|"}, status: 1, want: []string{"closed the connection after $qsystem#|"}},
 
 		{name: "play: no script", args: []string{"play", "/none/x.txt"}, status: 2, want: []string{"/none/x.txt", "no such file"}},
+		{name: "play: an empty script", args: []string{"play", script("empty", "# nothing\n")}, status: 2, want: []string{"empty:1: nothing is sent"}},
+		{name: "play: an unknown name is sent", qemu: true, args: []string{"play", script("sent", "> $I#|\n< +$shaking your hand#|\n> $m0;1;{nix};4#|\n")}, status: 2, want: []string{"sent:4: {nix}: no capture"}},
+		{name: "play: an unknown name is expected", qemu: true, args: []string{"play", script("expected", "> $I#|\n< +${nix}#|\n")}, status: 2, want: []string{"expected:3: {nix}: no capture"}},
 		{name: "play: no transcript", args: []string{"play", plain}, status: 2, want: []string{plain + ":1"}},
 		{name: "shell: nobody there", args: []string{"shell", "--connect", "unix:" + dir + "/none"}, status: 2, want: []string{"is an MCD stub listening there?"}},
 		{name: "qemu-shim: no folder", args: []string{"qemu-shim"}, status: 2, want: []string{"--install"}},

@@ -95,9 +95,13 @@ func (c *playCmd) play(ctx context.Context, con *console, file string, s *script
 	if err == nil {
 		err = closing
 	}
-	var mistake *script.Error
+	var line *script.Error
+	var mistake *script.Mistake
 	var mismatch *script.Mismatch
-	if errors.As(err, &mistake) && !errors.As(err, &mismatch) && len(rec.Entries()) == 0 {
+	switch {
+	case errors.As(err, &mistake):
+		return false, err
+	case errors.As(err, &line) && !errors.As(err, &mismatch) && len(rec.Entries()) == 0:
 		return false, err // nothing was played
 	}
 	if err != nil {

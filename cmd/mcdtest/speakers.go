@@ -187,5 +187,12 @@ func (s *jsonSpeaker) decode(x exchange.Exchange) []string {
 	if json.Indent(&b, bytes.TrimSpace(x.Answer), "", "  ") != nil {
 		return nil
 	}
-	return strings.Split(b.String(), "\n")
+	lines := strings.Split(b.String(), "\n")
+	if c := jsonwire.Lookup(x.Name); c != nil {
+		speller := newSpeller(c)
+		for i, line := range lines {
+			lines[i] = speller.spell(line)
+		}
+	}
+	return lines
 }

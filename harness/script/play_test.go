@@ -168,6 +168,8 @@ func TestParseErrors(t *testing.T) {
 		{"#! timeout -1s\n", "`timeout` wants a time"},
 		{"#! silence\n", "`silence` wants a time"},
 		{"#! chunks no\n", "`chunks` is `exact` or `any`, not \"no\""},
+		{"", "t.txt:1: nothing is sent and nothing expected"},
+		{"# remark\n\n", "nothing is sent and nothing expected"},
 		{"#! client\n", "`client` wants one name"},
 		{"#! let x\n", "`let` wants NAME = EXPRESSION"},
 		{"#! let hex = 3\n", "`let` wants NAME = EXPRESSION"},

@@ -164,10 +164,15 @@ func parse(name string, r io.Reader, subst *substitutions) (*Script, error) {
 		}
 	}
 	next()
+	idle := true
 	for _, x := range s.exchanges {
+		idle = idle && len(x.sends)+len(x.expects) == 0
 		if x.until > 0 && len(x.expects) == 0 {
 			return nil, mistake(name, x.untilLine, fmt.Errorf("`until` without an answer to wait for"))
 		}
+	}
+	if idle {
+		return nil, mistake(name, 1, errors.New("nothing is sent and nothing expected: lines that begin with \"> \" and \"< \" do that"))
 	}
 	if subst != nil {
 		if err := subst.apply(s); err != nil {
