@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	if shim.Is(os.Args[0]) || len(os.Args) > 1 && os.Args[1] == suites.WorkerCommand {
 		os.Exit(Main())
 	}
-	if os.Getenv(crashVariable) != "" {
-		os.Exit(crashMain())
+	if os.Getenv(badVariable) != "" {
+		os.Exit(badMain())
 	}
 	testscript.Main(m, map[string]func(){"mcdtest": func() { os.Exit(Main()) }})
 }
