@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package gdbtarget is a machine under debug over an unmodified QEMU: its gdbstub for registers, logical memory,
-// triggers and run control, QMP for events, translation and reset, and qtest, where QEMU was started with it, for
-// memory that is read while the machine runs. It touches the connections that it is given and nothing else.
+// triggers and run control, QMP for events, translation, reset and large reads, and qtest, where QEMU was started with
+// it, for memory that is read while the machine runs. It touches the connections and the file that it is given and
+// nothing else.
 //
 // Terms: a core is a CPU of QEMU; the gdbstub calls it a thread. A pause is a stop of the VM that this package makes
 // to do something and takes back; no client is told of it.
