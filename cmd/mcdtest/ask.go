@@ -19,12 +19,16 @@ type answer struct {
 }
 
 // ask sends bytes as they are and collects what comes back: until every packet in them is answered in full, if the
-// protocol says what that is, within timeout, and otherwise until nothing has come for the time quiet.
+// protocol says what that is, within timeout, and otherwise until nothing has come for the time quiet. The answer to k is the
+// end of the connection; an endpoint that does not end leaves it open, so its absence is no mistake.
 func ask(ctx context.Context, c *rawclient.Client, sent []byte, timeout, quiet time.Duration) (a answer, err error) {
 	if err := c.Send(ctx, sent); err != nil {
 		return a, err
 	}
 	want, certain := expected(sent)
+	if kills(sent) {
+		quiet = timeout
+	}
 	decoder := wire.NewDecoder(0)
 	for !certain || want > 0 {
 		wait := quiet

@@ -3,7 +3,6 @@
 package gdbtarget
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,25 +28,22 @@ var bigEndian = []string{"hppa", "m68k", "microblaze", "mips", "mips64", "or1k",
 // fullSystemReset is the only reset class that a stock QEMU has.
 var fullSystemReset = target.ResetClass{ID: 0, Name: "full_system_reset"}
 
-// describe fills in everything that New has to know. QMP and the gdbstub are asked side by side: both answer as soon
-// as QEMU's main loop runs, and waiting for them in turn would delay the first request.
+// describe fills in everything that New has to know. QMP and the gdbstub are asked side by side, as waiting for them in turn
+// would delay the first request; the run state comes first, since the gdbstub waits for it.
 func (t *Target) describe(ctx context.Context, cfg Config) error {
-	facts := make(chan monitorFacts, 1)
-	go func() { facts <- t.askMonitor(ctx, cfg.Machine) }()
-
 	status, err := t.runStatus(ctx)
 	if err != nil {
-		<-facts
 		return fmt.Errorf("ask QMP for the run state: %w", err)
 	}
 	running := status == "running"
 	if running {
 		if err := t.gdb.Interrupt(); err != nil {
-			<-facts
 			return err
 		}
 		t.ownStops++
 	}
+	facts := make(chan monitorFacts, 1)
+	go func() { facts <- t.askMonitor(ctx, cfg.Machine) }()
 	err = t.gdb.Handshake()
 	var threads []string
 	var descriptions []*description
@@ -125,20 +121,15 @@ func (t *Target) askMonitor(ctx context.Context, machine string) monitorFacts {
 	f := monitorFacts{machine: machine}
 	questions := []func() error{
 		func() error {
-			var tgt struct {
-				Arch string `json:"arch"`
-			}
-			err := t.mon.Execute(ctx, "query-target", nil, &tgt)
-			f.arch = tgt.Arch
-			return err
-		},
-		func() error {
 			if err := t.mon.Execute(ctx, "query-cpus-fast", nil, &f.cpus); err != nil {
 				return err
 			}
-			types := make([]func() error, len(f.cpus))
+			var types []func() error
 			for i := range f.cpus {
-				types[i] = func() error { return t.qomType(ctx, f.cpus[i].Path, &f.cpus[i].Type) }
+				f.arch = f.cpus[i].Target
+				if f.cpus[i].Type == "" {
+					types = append(types, func() error { return t.qomType(ctx, f.cpus[i].Path, &f.cpus[i].Type) })
+				}
 			}
 			return together(types)
 		},
@@ -172,9 +163,10 @@ func together(list []func() error) error {
 
 // cpu is an element of query-cpus-fast.
 type cpu struct {
-	Index int    `json:"cpu-index"`
-	Path  string `json:"qom-path"`
-	Type  string `json:"-"` // read from Path: cores of different clusters differ
+	Index  int    `json:"cpu-index"`
+	Path   string `json:"qom-path"`
+	Target string `json:"target"`   // the architecture
+	Type   string `json:"qom-type"` // older QEMUs do not tell; cores of different clusters differ
 }
 
 func (t *Target) qomType(ctx context.Context, path string, name *string) error {
@@ -224,6 +216,26 @@ func (t *Target) addressSpaces(index int) []target.AddressSpace {
 	return list
 }
 
+// thread is a core as the gdbstub names it: "p1.1".
+type thread struct {
+	id       string
+	pid, tid uint64
+}
+
+func parseThread(id string) (thread, error) {
+	th := thread{id: id}
+	tid := id
+	if p, rest, ok := strings.Cut(strings.TrimPrefix(id, "p"), "."); ok && strings.HasPrefix(id, "p") {
+		tid = rest
+		th.pid, _ = strconv.ParseUint(p, 16, 32)
+	}
+	var err error
+	if th.tid, err = strconv.ParseUint(tid, 16, 32); err != nil {
+		return th, fmt.Errorf("gdbstub lists a thread %q", id)
+	}
+	return th, nil
+}
+
 // describeThreads lists the threads of every cluster (a process to the gdbstub) in the order of their numbers, which
 // is that of the CPU indices, each with the description of its cluster.
 func (t *Target) describeThreads() ([]string, []*description, error) {
@@ -238,56 +250,111 @@ func (t *Target) describeThreads() ([]string, []*description, error) {
 			return nil, nil, err
 		}
 	}
-	type thread struct {
-		id       string
-		pid, tid uint64
+	list, err := t.listThreads()
+	if err != nil {
+		return nil, nil, err
 	}
-	var list []thread
-	for query := "qfThreadInfo"; ; query = "qsThreadInfo" {
-		reply, err := t.gdb.Exchange(query)
-		if err != nil {
-			return nil, nil, err
-		}
-		ids, ok := strings.CutPrefix(string(reply), "m")
-		if !ok {
-			break
-		}
-		for _, id := range strings.Split(ids, ",") {
-			th := thread{id: id}
-			tid := id
-			if p, rest, ok := strings.Cut(strings.TrimPrefix(id, "p"), "."); ok && strings.HasPrefix(id, "p") {
-				tid = rest
-				th.pid, _ = strconv.ParseUint(p, 16, 32)
-			}
-			var err error
-			if th.tid, err = strconv.ParseUint(tid, 16, 32); err != nil {
-				return nil, nil, fmt.Errorf("gdbstub lists a thread %q", id)
-			}
-			list = append(list, th)
-		}
-	}
-	slices.SortFunc(list, func(a, b thread) int { return int(a.tid) - int(b.tid) })
 	byProcess := make(map[uint64]*description)
 	var ids []string
 	var descriptions []*description
 	for _, th := range list {
 		if byProcess[th.pid] == nil {
-			if _, err := t.gdb.Exchange("Hg" + th.id); err != nil {
+			if byProcess[th.pid], err = t.describeThread(th.id); err != nil {
 				return nil, nil, err
 			}
-			d, err := parseDescription(func(annex string) ([]byte, error) { return t.gdb.ReadXfer("features", annex) })
-			if err != nil {
-				return nil, nil, err
-			}
-			byProcess[th.pid] = d
 		}
 		ids = append(ids, th.id)
 		descriptions = append(descriptions, byProcess[th.pid])
 	}
-	// A former user of the gdbstub may have left it in physical mode, which survives reconnects. A stub without the
-	// mode answers with an empty packet.
-	if reply, err := t.gdb.Exchange("Qqemu.PhyMemMode:0"); err != nil || (len(reply) > 0 && !bytes.Equal(reply, []byte("OK"))) {
-		return nil, nil, fmt.Errorf("gdbstub answers %q to Qqemu.PhyMemMode:0: %v", reply, err)
-	}
 	return ids, descriptions, nil
+}
+
+func (t *Target) listThreads() ([]thread, error) {
+	// A former user of the gdbstub may have left it in physical mode, which survives reconnects. A stub without the mode
+	// answers with an empty packet.
+	replies, err := t.exchanges("Qqemu.PhyMemMode:0", "qfThreadInfo", "qsThreadInfo")
+	if err != nil {
+		return nil, err
+	}
+	if mode := replies[0]; mode != "" && mode != "OK" {
+		return nil, fmt.Errorf("gdbstub answers %q to Qqemu.PhyMemMode:0", mode)
+	}
+	var list []thread
+	for replies = replies[1:]; ; {
+		for _, reply := range replies { // one thread each, and then 'l', however often it is asked
+			ids, more := strings.CutPrefix(reply, "m")
+			if !more {
+				slices.SortFunc(list, func(a, b thread) int { return int(a.tid) - int(b.tid) })
+				return list, nil
+			}
+			for _, id := range strings.Split(ids, ",") {
+				th, err := parseThread(id)
+				if err != nil {
+					return nil, err
+				}
+				list = append(list, th)
+			}
+		}
+		if replies, err = t.exchanges("qsThreadInfo", "qsThreadInfo", "qsThreadInfo", "qsThreadInfo"); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// describeThread reads the description of a thread's cluster: target.xml first, and then all that it includes at once.
+func (t *Target) describeThread(id string) (*description, error) {
+	part := func(annex string) string {
+		return fmt.Sprintf("qXfer:features:read:%s:0,%x", annex, t.gdb.PacketSize()-16)
+	}
+	parts := make(map[string][]byte) // the whole ones
+	keep := func(annex, reply string) {
+		if text, last := strings.CutPrefix(reply, "l"); last {
+			parts[annex] = []byte(text)
+		}
+	}
+	replies, err := t.exchanges("Hg"+id, part(targetXML))
+	if err != nil {
+		return nil, err
+	}
+	if replies[0] != "OK" {
+		return nil, fmt.Errorf("gdbstub answers %q to Hg%s", replies[0], id)
+	}
+	keep(targetXML, replies[1])
+	if annexes := includes(parts[targetXML]); len(annexes) > 0 {
+		requests := make([]string, len(annexes))
+		for i, annex := range annexes {
+			requests[i] = part(annex)
+		}
+		if replies, err = t.exchanges(requests...); err != nil {
+			return nil, err
+		}
+		for i, annex := range annexes {
+			keep(annex, replies[i])
+		}
+	}
+	return parseDescription(func(annex string) ([]byte, error) {
+		if text, ok := parts[annex]; ok {
+			return text, nil
+		}
+		return t.gdb.ReadXfer("features", annex)
+	})
+}
+
+// exchanges sends packets in one write and returns their replies, of whatever kind.
+func (t *Target) exchanges(packets ...string) ([]string, error) {
+	for _, p := range packets {
+		t.gdb.Queue(p)
+	}
+	if err := t.gdb.Flush(); err != nil {
+		return nil, err
+	}
+	replies := make([]string, len(packets))
+	for i, p := range packets {
+		reply, err := t.gdb.Receive(rsp.Timeout)
+		if err != nil {
+			return nil, fmt.Errorf("gdbstub request %s: %w", p, err)
+		}
+		replies[i] = string(reply)
+	}
+	return replies, nil
 }

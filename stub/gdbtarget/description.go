@@ -20,13 +20,40 @@ type description struct {
 	registers []target.Register
 }
 
+const targetXML = "target.xml"
+
+// includes lists the parts that a part of a target description includes, as far as it can be read.
+func includes(text []byte) []string {
+	dec := xml.NewDecoder(bytes.NewReader(text))
+	dec.Strict = false
+	var list []string
+	for {
+		tok, err := dec.Token()
+		if err != nil {
+			return list
+		}
+		if el, ok := tok.(xml.StartElement); ok && el.Name.Local == "include" {
+			list = append(list, attr(el, "href"))
+		}
+	}
+}
+
+func attr(el xml.StartElement, name string) string {
+	for _, a := range el.Attr {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
 // parseDescription reads target.xml, whose includes are read through fetch. Registers are numbered in document order
 // unless regnum says otherwise, across features, as GDB does it. QEMU's files use an undeclared xi: prefix and have
 // comments that hold <reg> elements, so a real XML reader is needed, and one that is not strict.
 func parseDescription(fetch func(annex string) ([]byte, error)) (*description, error) {
 	d := &description{}
 	next := 0
-	if err := d.parse("target.xml", fetch, &next, 0); err != nil {
+	if err := d.parse(targetXML, fetch, &next, 0); err != nil {
 		return nil, err
 	}
 	if len(d.registers) == 0 {
@@ -57,36 +84,28 @@ func (d *description) parse(annex string, fetch func(string) ([]byte, error), ne
 		if !ok {
 			continue
 		}
-		attr := func(name string) string {
-			for _, a := range el.Attr {
-				if a.Name.Local == name {
-					return a.Value
-				}
-			}
-			return ""
-		}
 		switch el.Name.Local {
 		case "include":
-			if err := d.parse(attr("href"), fetch, next, depth+1); err != nil {
+			if err := d.parse(attr(el, "href"), fetch, next, depth+1); err != nil {
 				return err
 			}
 		case "feature":
-			d.groups = append(d.groups, target.RegisterGroup{Name: attr("name")})
+			d.groups = append(d.groups, target.RegisterGroup{Name: attr(el, "name")})
 		case "reg":
 			if len(d.groups) == 0 {
 				d.groups = append(d.groups, target.RegisterGroup{Name: strings.TrimSuffix(annex, ".xml")})
 			}
-			bits, err := strconv.Atoi(attr("bitsize"))
+			bits, err := strconv.Atoi(attr(el, "bitsize"))
 			if err != nil || bits <= 0 {
-				return fmt.Errorf("target description %s: register %q has bitsize %q", annex, attr("name"), attr("bitsize"))
+				return fmt.Errorf("target description %s: register %q has bitsize %q", annex, attr(el, "name"), attr(el, "bitsize"))
 			}
-			if s := attr("regnum"); s != "" {
+			if s := attr(el, "regnum"); s != "" {
 				if *next, err = strconv.Atoi(s); err != nil {
-					return fmt.Errorf("target description %s: register %q has regnum %q", annex, attr("name"), s)
+					return fmt.Errorf("target description %s: register %q has regnum %q", annex, attr(el, "name"), s)
 				}
 			}
 			d.registers = append(d.registers, target.Register{
-				Number: *next, Name: attr("name"), Bits: bits, Group: len(d.groups) - 1,
+				Number: *next, Name: attr(el, "name"), Bits: bits, Group: len(d.groups) - 1,
 			})
 			*next++
 		}
