@@ -10,6 +10,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
+	"mcdtest/harness"
 	"mcdtest/harness/published"
 )
 
@@ -39,7 +40,7 @@ func recordedSpec(recording, name string, args ...string) bool {
 				r.ExpectExit()
 			}
 			report, err := published.Replay(ctx, rec, func(ctx context.Context) (net.Conn, error) { return r.Connect(ctx), nil },
-				published.Options{OtherQEMU: !strings.HasPrefix(r.Build().Version, "7.2.")})
+				published.Options{OtherQEMU: !strings.HasPrefix(r.Build().Version, "7.2."), Published: r.Machine.Endpoint() == harness.Native})
 			Expect(err).NotTo(HaveOccurred())
 			Expect(report.Mismatches).To(BeEmpty(), report.String())
 			Expect(report.Exchanges).To(BeNumerically(">", 50), "exchanges that were compared")

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +152,83 @@ func TestReplayWithOtherRegisters(t *testing.T) {
 	}
 	if got := play(published.Options{}); len(got) == 0 {
 		t.Error("a list of other registers is taken for the recorded one")
+	}
+}
+
+// recorded serves the stub's half of a recording, a connection of it for each that is made. What the recording leaves out of
+// long data is made up.
+func recorded(t *testing.T, r *published.Recording) func(context.Context) (net.Conn, error) {
+	next := 0
+	return func(context.Context) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		exchanges := r.Connections[next].Exchanges
+		next++
+		served := make(chan struct{})
+		t.Cleanup(func() { theirs.Close(); <-served })
+		go func() {
+			defer close(served)
+			defer theirs.Close()
+			for _, e := range append(slices.Clone(exchanges), published.Exchange{
+				Sent: []byte("$qsystem#|"), Want: []published.Token{{Kind: '+'}, {Kind: '$', Payload: "qemu-system"}},
+			}) {
+				sent := make([]byte, len(e.Sent))
+				if _, err := io.ReadFull(theirs, sent); err != nil {
+					return
+				}
+				if !bytes.Equal(sent, e.Sent) {
+					t.Errorf("%s:%d: sent %.80q", r.Name, e.Line, sent)
+				}
+				for _, token := range e.Want {
+					if token.Kind == 'E' {
+						return
+					}
+					text := string(token.Kind)
+					if token.Kind == '$' {
+						text += whole(string(e.Sent), token.Payload) + "#|"
+					}
+					if _, err := theirs.Write([]byte(text)); err != nil {
+						return
+					}
+				}
+			}
+		}()
+		return ours, nil
+	}
+}
+
+// whole is the reply to a read of memory without what a recording leaves out.
+func whole(request, payload string) string {
+	start, _, cut := strings.Cut(payload, "…")
+	var core, space, addr, count int
+	if _, err := fmt.Sscanf(request, "$m%d;%d;%d;%d", &core, &space, &addr, &count); !cut || err != nil {
+		return payload
+	}
+	return start + strings.Repeat("0", 2*count-len(start))
+}
+
+// What the published stub answered is right of the published stub, and not of ours.
+func TestReplayToThePublishedStub(t *testing.T) {
+	for name := range met {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := load(t, name)
+			report, err := published.Replay(t.Context(), r, recorded(t, r), published.Options{Published: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(report.Mismatches) > 0 {
+				t.Error(report)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second) // what does not come is waited for
+			defer cancel()
+			if report, err = published.Replay(ctx, r, recorded(t, r), published.Options{}); err == nil && len(report.Mismatches) == 0 {
+				t.Error("it is taken for ours")
+			}
+			// Nor is ours wrong where both are right.
+			if report, err = published.Replay(t.Context(), r, dialer(t, machine(t, r)), published.Options{Published: true}); err != nil || len(report.Mismatches) > 0 {
+				t.Errorf("ours: %v, %v", report, err)
+			}
+		})
 	}
 }
 
