@@ -51,22 +51,18 @@ func (s *Server) talk(ctx context.Context, conn net.Conn) error {
 	return s.packet.Serve(ctx, conn)
 }
 
-// dialectOf tells the dialect from the first bytes of a client. Packets begin with '$', objects with '{' behind white space.
+// dialectOf tells the dialect from the first bytes of a client, behind white space. Packets begin with '$', objects with '{'.
 func dialectOf(first []byte) Dialect {
-	for _, c := range first {
-		if !space(c) {
-			if c == '{' {
-				return JSON
-			}
-			break
-		}
+	if first[0] == '{' {
+		return JSON
 	}
 	return Packet
 }
 
 func space(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// firstBytes reads until something else than white space has come, within reason. It returns nothing if the client leaves before.
+// firstBytes reads until something else than white space has come, which means nothing in either dialect, and returns the bytes from there
+// on; nothing if the client leaves before.
 func (s *Server) firstBytes(ctx context.Context, conn net.Conn) ([]byte, error) {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	if s.opts.IdleTimeout > 0 {
@@ -74,14 +70,12 @@ func (s *Server) firstBytes(ctx context.Context, conn net.Conn) ([]byte, error) 
 			return nil, fmt.Errorf("set a deadline for the client: %w", err)
 		}
 	}
-	buf := make([]byte, 0, 4096)
-	for len(buf) < cap(buf) {
-		n, err := conn.Read(buf[len(buf):cap(buf)])
-		seen := len(buf)
-		buf = buf[:seen+n]
-		for _, c := range buf[seen:] {
+	buf := make([]byte, 4096)
+	for {
+		n, err := conn.Read(buf)
+		for i, c := range buf[:n] {
 			if !space(c) {
-				return buf, conn.SetReadDeadline(time.Time{})
+				return buf[i:n], conn.SetReadDeadline(time.Time{})
 			}
 		}
 		switch {
@@ -95,7 +89,6 @@ func (s *Server) firstBytes(ctx context.Context, conn net.Conn) ([]byte, error) 
 			return nil, fmt.Errorf("read from the client: %w", err)
 		}
 	}
-	return buf, conn.SetReadDeadline(time.Time{})
 }
 
 // begunConn is a connection whose first bytes have been read already.

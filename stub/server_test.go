@@ -134,8 +134,8 @@ func TestDialectsAreToldApart(t *testing.T) {
 		first string
 		want  Dialect
 	}{
-		{"$I#|", Packet}, {"-", Packet}, {"\x00$I#|", Packet}, {" \r\n\t$I#|", Packet}, {"x{", Packet},
-		{"{", JSON}, {" \r\n\t{}", JSON}, {"{$", JSON}, {" \x00{", Packet},
+		{"$I#|", Packet}, {"-", Packet}, {"\x00$I#|", Packet}, {"x{", Packet}, {"\x00{", Packet},
+		{"{", JSON}, {"{}", JSON}, {"{$", JSON},
 	} {
 		if got := dialectOf([]byte(test.first)); got != test.want {
 			t.Errorf("%q is %v, want %v", test.first, got, test.want)
@@ -151,6 +151,11 @@ func TestTheFirstBytesReachTheDialect(t *testing.T) {
 	}
 	c.exchange("tem#|", systemReply)
 	c.exchange(systemRequest, systemReply)
+	// White space means nothing, however much of it comes.
+	c.Close()
+	c = r.dial()
+	c.send(strings.Repeat(" ", 10_000))
+	c.exchange(`{"execute":"mcd-exit"}`, `{"return":{}}`)
 }
 
 func TestADialectCanBeFixed(t *testing.T) {

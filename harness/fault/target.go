@@ -4,6 +4,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 
 	"mcdtest/stub/target"
 )
@@ -111,11 +112,19 @@ func (a *altered) Stop(ctx context.Context, core int) error {
 	return a.Target.Stop(ctx, core)
 }
 
-func (a *altered) Step(ctx context.Context, core int) error {
-	if a.step != nil {
-		return a.step(ctx, core)
+func (a *altered) Step(ctx context.Context, cores ...int) error {
+	if a.step == nil {
+		return a.Target.Step(ctx, cores...)
 	}
-	return a.Target.Step(ctx, core)
+	var errs []error
+	for _, core := range cores {
+		err := a.step(ctx, core)
+		if len(cores) > 1 && errors.Is(err, target.ErrRunning) {
+			continue
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // Reset implements target.Resetter.

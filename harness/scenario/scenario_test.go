@@ -154,11 +154,11 @@ func (l late) ReadRegister(ctx context.Context, core, number int, p []byte) ([]b
 	return p, err
 }
 
-func (l stepsTwice) Step(ctx context.Context, core int) error {
-	if err := l.Target.Step(ctx, core); err != nil {
+func (l stepsTwice) Step(ctx context.Context, cores ...int) error {
+	if err := l.Target.Step(ctx, cores...); err != nil {
 		return err
 	}
-	return l.Target.Step(ctx, core)
+	return l.Target.Step(ctx, cores...)
 }
 
 func (swallows) WriteMemory(context.Context, int, target.Space, uint64, []byte) error { return nil }

@@ -90,6 +90,7 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 	case "debug":
 		cause = target.CauseUnknown
 	}
+	t.noteStatus(status)
 	for i := range t.states {
 		t.states[i].Cause = cause
 		if cause != target.CauseBoot {

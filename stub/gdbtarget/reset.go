@@ -71,6 +71,9 @@ func (t *Target) Kill(ctx context.Context) error {
 	case <-t.done:
 		return nil
 	case <-ctx.Done():
+		if t.Err() != nil { // it has ended, and the client's session with it
+			return nil
+		}
 		return target.Errorf(fmt.Errorf("it still runs after QMP quit: %v", err), "end QEMU")
 	}
 }

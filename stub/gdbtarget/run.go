@@ -23,7 +23,8 @@ const (
 	// askAfter is when a VM that has not answered an interrupt is asked for its run state: it may have been stopped by
 	// somebody else a moment before, and then no answer comes.
 	askAfter = 50 * time.Millisecond
-	// stepTimeout bounds a try of a single step. A core that waits for an interrupt, or is powered off, does not step.
+	// stepTimeout bounds a try of a single step. A core that is powered off does not step, nor does one that waits for an
+	// interrupt, unless that comes.
 	stepTimeout = 500 * time.Millisecond
 	// flushTimeout bounds the step of a core that runs, but perhaps sleeps.
 	flushTimeout = 20 * time.Millisecond
@@ -60,16 +61,30 @@ func (t *Target) Stop(ctx context.Context, core int) error {
 }
 
 // Step implements target.Target.
-func (t *Target) Step(ctx context.Context, core int) error {
-	return t.control(ctx, "step", core, func() error {
+func (t *Target) Step(ctx context.Context, cores ...int) error {
+	which := target.AllCores
+	if len(cores) == 1 {
+		which = cores[0]
+	}
+	for _, core := range cores {
+		if core == target.AllCores {
+			cores = nil // it contains the others
+			break
+		}
+		if err := t.checkCore(core); err != nil {
+			return target.Errorf(err, "step")
+		}
+	}
+	among := which == target.AllCores
+	return t.control(ctx, "step", which, func() error {
 		stepped := false
 		var asleep error
 		for i := range t.want {
-			if (core != target.AllCores && i != core) || t.want[i] {
+			if cores != nil && !slices.Contains(cores, i) || t.want[i] {
 				continue
 			}
-			err := t.step(i, core == target.AllCores)
-			if core == target.AllCores && errors.Is(err, target.ErrUnreachable) {
+			err := t.step(i, among)
+			if among && errors.Is(err, target.ErrUnreachable) {
 				asleep = err // powered off, or waiting: the others step all the same
 				continue
 			}
@@ -112,6 +127,11 @@ func (t *Target) control(ctx context.Context, what string, core int, change func
 			return nil
 		}
 	}
+	if t.needsReset != "" && what != "stop" {
+		if err := t.stillNeedsReset(ctx); err != nil {
+			return target.Errorf(err, "%s", what)
+		}
+	}
 	if what == "step" && t.allRun(core, true) {
 		return target.Errorf(target.ErrRunning, "step")
 	}
@@ -122,6 +142,22 @@ func (t *Target) control(ctx context.Context, what string, core int, change func
 		}
 		return target.Errorf(err, "%s core %d", what, core)
 	}
+	return nil
+}
+
+// runStates are those in which QEMU lets nothing run before a reset (runstate_needs_reset), by the signal of their stop reply.
+var runStates = map[uint8]string{3: "shutdown", 6: "internal-error"}
+
+// stillNeedsReset asks QMP, as a reset by somebody else may not be known yet.
+func (t *Target) stillNeedsReset(ctx context.Context) error {
+	status, err := t.runStatus(ctx)
+	if err != nil {
+		return fmt.Errorf("ask QMP for the run state: %w", err)
+	}
+	if status == t.needsReset {
+		return fmt.Errorf("%w: QEMU's run state is %s, so nothing runs before a reset", target.ErrUnreachable, status)
+	}
+	t.needsReset = ""
 	return nil
 }
 
@@ -278,8 +314,7 @@ func (t *Target) resume() error {
 	return nil
 }
 
-// step executes one instruction of a core while the VM stands.
-// Among others, a core that executed nothing when it was last stepped, and has not moved since, is not waited for long.
+// step executes one instruction of a core while the VM stands. Among others, one that sleeps is not waited for.
 func (t *Target) step(core int, among bool) error {
 	var before uint64
 	if t.idleSteps || among {
@@ -289,7 +324,7 @@ func (t *Target) step(core int, among bool) error {
 		}
 	}
 	limit := stepTimeout
-	if at, ok := t.asleep[core]; among && ok && at == before {
+	if among {
 		limit = flushTimeout
 	}
 	reply, err := t.stepOnce(core, limit)
@@ -460,8 +495,8 @@ func (t *Target) absorb(reply []byte, own bool) error {
 			return nil
 		}
 		t.foreignAt = time.Now()
-		t.foreignAt = time.Now()
 		cause := target.CauseElsewhere
+		t.needsReset = runStates[stop.signal]
 		if stop.signal != 2 { // not the signal of a pause: shutdown, watchdog, I/O error, …
 			cause = target.CauseUnknown
 		}
@@ -494,9 +529,19 @@ func (t *Target) absorbStatus(status string, own bool) error {
 	case "prelaunch": // stopped and then reset
 		t.stopWanted(target.CauseElsewhere)
 	default:
+		t.noteStatus(status)
 		t.stopWanted(target.CauseUnknown)
 	}
 	return nil
+}
+
+// noteStatus keeps a run state that needs a reset.
+func (t *Target) noteStatus(status string) {
+	for _, s := range runStates {
+		if s == status {
+			t.needsReset = status
+		}
+	}
 }
 
 // findHit finds out which trigger has stopped a VM whose stub sends no stop reply because somebody else had resumed

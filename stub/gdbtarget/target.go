@@ -92,6 +92,8 @@ type Target struct {
 	vmRunning bool
 	foreign   bool      // the VM was resumed by somebody else: its next stop may have no stop reply
 	foreignAt time.Time // when somebody else has last stopped or resumed it
+	// needsReset is the run state in which QEMU lets nothing run before a reset, "shutdown" or "internal-error"; else empty.
+	needsReset string
 	// interrupted: the VM has not stopped in time when it was interrupted here. When it does, that means nothing.
 	interrupted bool
 	// Events that QMP will still send for what has been done here: they are not somebody else's doing.

@@ -658,4 +658,28 @@ func TestGlobalStepPassesSleepers(t *testing.T) {
 	if err := r.Step(ctx, 1); !errors.Is(err, target.ErrUnreachable) {
 		t.Errorf("a step of the core that is off: %v", err)
 	}
+	if err := r.Step(ctx, 7, 1); !errors.Is(err, target.ErrNoCore) {
+		t.Errorf("a step of a core that does not exist: %v", err)
+	}
+}
+
+// However many there are, they do not use up a client's patience. It does so for some of the cores, too.
+func TestStepOfManySleepers(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm", cores: 8})
+	ctx := deadline(t)
+	r.atLoop(t)
+	labels := r.guest.Labels()[1:]
+	for i, cores := range [][]int{{target.AllCores}, {0, 1, 2, 3, 4, 5, 6}, {6, 0}} {
+		began := time.Now()
+		must(t, r.Step(ctx, cores...))
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("a step of the cores %d takes %v", cores, took)
+		}
+		if pc := r.pc(t, 0); pc != r.guest.Addr(labels[i]) {
+			t.Fatalf("pc is %#x, %s is %#x", pc, labels[i], r.guest.Addr(labels[i]))
+		}
+	}
+	if err := r.Step(ctx, 1, 2); !errors.Is(err, target.ErrUnreachable) {
+		t.Errorf("a step of cores that are off: %v", err)
+	}
 }

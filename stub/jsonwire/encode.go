@@ -56,7 +56,11 @@ func AppendError(dst []byte, e *Error, id []byte) []byte {
 func appendEnd(dst, id []byte) []byte {
 	if id != nil {
 		dst = append(dst, `,"id":`...)
-		dst = append(dst, id...)
+		for _, c := range id {
+			if c != '\r' && c != '\n' { // between its parts, as strings hold none; a reply is one line
+				dst = append(dst, c)
+			}
+		}
 	}
 	return append(dst, "}\r\n"...)
 }

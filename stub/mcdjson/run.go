@@ -59,7 +59,7 @@ func stop(s *session, a *jsonwire.RunArgs, _ *jsonwire.NoResult) error {
 	return each(s.group(c, a.Global), func(core int) error { return s.target.Stop(s.ctx, core) })
 }
 
-// step answers mcd-step, when all steps are done or one of them has run into a trigger.
+// step answers mcd-step, when all steps are done or one of them has run into a watchpoint.
 func step(s *session, a *jsonwire.StepArgs, _ *jsonwire.NoResult) error {
 	c, err := s.core(a.CoreUID)
 	if err != nil {
@@ -81,23 +81,34 @@ func step(s *session, a *jsonwire.StepArgs, _ *jsonwire.NoResult) error {
 		if s.ctx.Err() != nil {
 			return target.Errorf(context.Cause(s.ctx), "step %d of %d on core %d", n+1, a.NSteps, c.index)
 		}
-		if err := each(group, func(core int) error { return s.step(core, len(group) > 1) }); err != nil {
+		before := s.stops()
+		if err := s.target.Step(s.ctx, group...); err != nil {
 			return err
 		}
-		if s.target.State(c.index).Cause == target.CauseWatchpoint {
+		if s.hitSince(before) {
 			return nil
 		}
 	}
 	return nil
 }
 
-// step steps one core, or all. Among several a core that runs is left alone.
-func (s *session) step(core int, several bool) error {
-	err := s.target.Step(s.ctx, core)
-	if several && errors.Is(err, target.ErrRunning) {
-		return nil
+// stops counts the stops of each core.
+func (s *session) stops() []uint64 {
+	n := make([]uint64, len(s.target.Info().Cores))
+	for i := range n {
+		n[i] = s.target.State(i).Stops
 	}
-	return err
+	return n
+}
+
+// hitSince reports whether a step has run into a watchpoint, on whatever core.
+func (s *session) hitSince(before []uint64) bool {
+	for i, n := range before {
+		if st := s.target.State(i); st.Stops != n && st.Cause == target.CauseWatchpoint {
+			return true
+		}
+	}
+	return false
 }
 
 // setGlobal answers mcd-set-global.

@@ -109,6 +109,27 @@ func TestStepToWatchpoint(t *testing.T) {
 	}
 }
 
+// They do so, too, if it is another core's.
+func TestGlobalStepToAnothersWatchpoint(t *testing.T) {
+	for _, alone := range []bool{false, true} {
+		_, p := openLoop(t, 3)
+		p.do(jsonwire.SetGlobal, jsonwire.SetGlobalArgs{CoreUID: 3, Enable: !alone}, nil)
+		id := trigAt(p, 2, jsonwire.TrigTypeWrite, memtarget.LoopCounter)
+		p.do(jsonwire.Step, stepArgs(1, true, 103), nil)
+		for _, uid := range []uint32{1, 2} {
+			if pc := p.register(uid, 15, 3); pc != memtarget.LoopStore+4 {
+				t.Errorf("103 steps end at %#x on core-uid %d, want behind the store", pc, uid)
+			}
+		}
+		if s := p.state(2); s.TrigID != id || s.Event != jsonwire.CoreEventTriggerChange {
+			t.Errorf("after that: %+v", s)
+		}
+		if s := trigState(p, 2, id); !s.Captured {
+			t.Errorf("the trigger's state: %+v", s)
+		}
+	}
+}
+
 // A core that is taken out of global commands follows those of the others no more, and its own still.
 func TestSetGlobal(t *testing.T) {
 	_, p := openLoop(t, 3)
@@ -189,6 +210,25 @@ func TestState(t *testing.T) {
 	m.PauseElsewhere()
 	check(2, stopped, "core 1 was paused from elsewhere")
 	check(2, paused, "core 1 was paused from elsewhere")
+}
+
+// inexplicable stands for a reason that nobody knows.
+type inexplicable struct{ *memtarget.Machine }
+
+func (inexplicable) State(int) target.State {
+	return target.State{Cause: target.CauseUnknown, Stops: 1}
+}
+
+func TestStateForAnUnknownReason(t *testing.T) {
+	p := connect(t, newDialect(inexplicable{loop(t, 1)}, Options{}))
+	p.open(1)
+	s := p.state(1)
+	contains(t, s.InfoStr, "not known")
+	s.InfoStr = ""
+	want := jsonwire.State{State: jsonwire.CoreStateDebug, StopStr: "RUN_STATE_PAUSED", Event: jsonwire.CoreEventStopped, HWThreadID: 1}
+	if diff := cmp.Diff(want, s); diff != "" {
+		t.Errorf("- want, + got:\n%s", diff)
+	}
 }
 
 // A stop is told once over connections, too.

@@ -121,10 +121,13 @@ func TestNotARequest(t *testing.T) {
 func TestID(t *testing.T) {
 	p := connect(t, newDialect(loop(t, 1), Options{}))
 	p.ask(openServerText)
-	for _, id := range []string{`7`, `"a\"b"`, `{"x":[1,2.5e3,null]}`, `null`} {
+	for id, back := range map[string]string{
+		`7`: `7`, `"a\"b"`: `"a\"b"`, `{"x":[1,2.5e3,null]}`: `{"x":[1,2.5e3,null]}`, `null`: `null`,
+		"{\"x\":\r\n[1,\n2]}": `{"x":[1,2]}`, // a reply is one line
+	} {
 		for text, reply := range map[string]string{
-			`{"id":` + id + `,"execute":"mcd-qry-systems","arguments":{"start-index":0,"num-systems":0}}`: `{"return":{"return-status":0,"num-systems":1},"id":` + id + `}`,
-			`{"execute":"mcd-exit2","id":` + id + `}`:                                                     `{"error":{"class":"CommandNotFound","desc":"The command mcd-exit2 has not been found"},"id":` + id + `}`,
+			`{"id":` + id + `,"execute":"mcd-qry-systems","arguments":{"start-index":0,"num-systems":0}}`: `{"return":{"return-status":0,"num-systems":1},"id":` + back + `}`,
+			`{"execute":"mcd-exit2","id":` + id + `}`:                                                     `{"error":{"class":"CommandNotFound","desc":"The command mcd-exit2 has not been found"},"id":` + back + `}`,
 		} {
 			if got := p.ask(text); got != reply {
 				t.Errorf("%s: %s, want %s", text, got, reply)
@@ -265,11 +268,11 @@ func (s *stuck) RemoveTrigger(ctx context.Context, core int, t target.Trigger) e
 	return s.Machine.RemoveTrigger(ctx, core, t)
 }
 
-func (s *stuck) Step(ctx context.Context, core int) error {
+func (s *stuck) Step(ctx context.Context, cores ...int) error {
 	if s.step != nil {
 		return s.step(ctx)
 	}
-	return s.Machine.Step(ctx, core)
+	return s.Machine.Step(ctx, cores...)
 }
 
 func blocks(ctx context.Context) error {

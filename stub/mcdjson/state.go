@@ -21,12 +21,9 @@ func qryState(s *session, a *jsonwire.CoreArgs, r *jsonwire.QryStateResult) erro
 	st := s.target.State(c.index)
 	s.noteHits(c, st)
 	r.State = jsonwire.State{HWThreadID: c.uid()}
-	switch {
-	case st.Running:
+	if st.Running {
 		r.State.State = jsonwire.CoreStateRunning
-	case st.Cause == target.CauseUnknown:
-		r.State.State = jsonwire.CoreStateUnknown
-	default:
+	} else {
 		r.State.State = jsonwire.CoreStateDebug
 		r.State.StopStr = jsonwire.StopPaused
 	}
@@ -57,7 +54,7 @@ func stateText(core int, st target.State) string {
 	case target.CauseElsewhere:
 		return fmt.Sprintf("core %d was paused from elsewhere", core)
 	}
-	return fmt.Sprintf("core %d is in an unknown state", core)
+	return fmt.Sprintf("core %d stopped for a reason that is not known", core)
 }
 
 // alive is nil as long as the machine is there. State cannot tell: it is what was known last.

@@ -236,18 +236,22 @@ func (m *Machine) Stop(_ context.Context, core int) error {
 }
 
 // Step implements target.Target. A step that hits a watchpoint ends with CauseWatchpoint.
-func (m *Machine) Step(_ context.Context, core int) error {
+func (m *Machine) Step(_ context.Context, cores ...int) error {
 	m.lock()
 	defer m.mu.Unlock()
-	err := m.check(core, true)
-	if err == nil {
-		err = target.ErrRunning
+	for _, core := range cores {
+		if err := m.check(core, true); err != nil {
+			return target.Errorf(err, "step core %d", core)
+		}
+	}
+	stepped := false
+	for _, core := range cores {
 		m.each(core, func(i int) {
 			c := &m.cores[i]
 			if c.state.Running {
 				return
 			}
-			err = nil
+			stepped = true
 			c.state.Running = true
 			if t := m.instruction(i); t.Type != 0 {
 				m.halt(i, target.CauseWatchpoint, t)
@@ -256,8 +260,8 @@ func (m *Machine) Step(_ context.Context, core int) error {
 			}
 		})
 	}
-	if err != nil {
-		return target.Errorf(err, "step core %d", core)
+	if !stepped {
+		return target.Errorf(target.ErrRunning, "step cores %d", cores)
 	}
 	return nil
 }

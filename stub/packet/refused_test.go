@@ -54,9 +54,9 @@ func (c *counted) RemoveTrigger(_ context.Context, core int, t target.Trigger) e
 func (c *counted) RemoveTriggers(_ context.Context, core int) error {
 	return c.call("remove all of %d", core)
 }
-func (c *counted) Go(_ context.Context, core int) error   { return c.call("go %d", core) }
-func (c *counted) Stop(_ context.Context, core int) error { return c.call("stop %d", core) }
-func (c *counted) Step(_ context.Context, core int) error { return c.call("step %d", core) }
+func (c *counted) Go(_ context.Context, core int) error       { return c.call("go %d", core) }
+func (c *counted) Stop(_ context.Context, core int) error     { return c.call("stop %d", core) }
+func (c *counted) Step(_ context.Context, cores ...int) error { return c.call("step %d", cores[0]) }
 func (c *counted) Reset(_ context.Context, class int, _ bool) error {
 	return c.call("reset %d", class)
 }

@@ -421,9 +421,9 @@ type failing struct {
 	reason error
 }
 
-func (f failing) Go(context.Context, int) error   { return f.reason }
-func (f failing) Stop(context.Context, int) error { return f.reason }
-func (f failing) Step(context.Context, int) error { return f.reason }
+func (f failing) Go(context.Context, int) error      { return f.reason }
+func (f failing) Stop(context.Context, int) error    { return f.reason }
+func (f failing) Step(context.Context, ...int) error { return f.reason }
 
 func TestReasonsFitTheFields(t *testing.T) {
 	p := open(t, failing{loop(t, nil), errors.New("a.b=c#d$e|f;ü\n\x00" + strings.Repeat("x", 300))}, Options{})
@@ -536,7 +536,7 @@ func (b blocking) RemoveTrigger(ctx context.Context, _ int, _ target.Trigger) er
 func (b blocking) RemoveTriggers(ctx context.Context, _ int) error { return b.wait(ctx) }
 func (b blocking) Go(ctx context.Context, _ int) error             { return b.wait(ctx) }
 func (b blocking) Stop(ctx context.Context, _ int) error           { return b.wait(ctx) }
-func (b blocking) Step(ctx context.Context, _ int) error           { return b.wait(ctx) }
+func (b blocking) Step(ctx context.Context, _ ...int) error        { return b.wait(ctx) }
 func (b blocking) Reset(ctx context.Context, _ int, _ bool) error  { return b.wait(ctx) }
 
 func TestTheAcknowledgementDoesNotWaitForTheMachine(t *testing.T) {

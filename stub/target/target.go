@@ -59,9 +59,10 @@ type Target interface {
 	// Stop stops one core, or AllCores, with CauseStop, and returns when it stands. Stopped cores keep their cause.
 	Stop(ctx context.Context, core int) error
 
-	// Step executes one instruction of one core, or of each of AllCores, and returns when it is done. Cores that
-	// run are left alone and ErrRunning is returned if there was nothing to step.
-	Step(ctx context.Context, core int) error
+	// Step executes one instruction of each of the cores, or of AllCores, and returns when it is done. Cores that run are
+	// left alone, and ErrRunning is returned if there was nothing to step. A core that sleeps is ErrUnreachable, unless
+	// another one was stepped.
+	Step(ctx context.Context, cores ...int) error
 
 	// Done is closed when the machine has ended or can no longer be reached; Err then says why, and every method
 	// that needs the machine returns an error that wraps ErrGone.
