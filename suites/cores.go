@@ -89,7 +89,7 @@ var _ = coresSpec("they are listed, each with its tables", Spec{},
 		}
 	})
 
-var _ = coresSpec("going with one leaves the others where they are", Spec{Fast: true},
+var _ = coresSpec("going with one leaves the others where they are", Spec{Fast: true, Labels: []string{"ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger, cores []int) {
 		for _, c := range cores {
 			Expect(d.Go(ctx, c)).To(Succeed())
@@ -183,7 +183,7 @@ var _ = coresSpec("a global step steps each once", Spec{Labels: []string{"ours"}
 		}
 	})
 
-var _ = coresSpec("one is stepped while the others run", Spec{},
+var _ = coresSpec("one is stepped while the others run", Spec{Labels: []string{"ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger, cores []int) {
 		last := cores[len(cores)-1]
 		r.toLabel(ctx, d, []int{last}, "loop")

@@ -131,7 +131,7 @@ var _ = memorySpec("a variable is in the byte order of the machine", Spec{Labels
 		}
 	})
 
-var _ = memorySpec("an access across a page end is whole", Spec{Variant: guest.MMU, Fast: true, Labels: []string{"observer", "mmu"}},
+var _ = memorySpec("an access across a page end is whole", Spec{Variant: guest.MMU, Fast: true, Labels: []string{"observer", "mmu", "ours"}},
 	func(ctx context.Context, r *Rig) {
 		d := r.Debugger(ctx)
 		r.ToLoop(ctx, d)
@@ -150,7 +150,7 @@ var _ = memorySpec("an access across a page end is whole", Spec{Variant: guest.M
 		}
 	})
 
-var _ = memorySpec("unmapped memory is refused, and the next access works", Spec{Fast: true},
+var _ = memorySpec("unmapped memory is refused, and the next access works", Spec{Fast: true, Labels: []string{"ours"}},
 	func(ctx context.Context, r *Rig) {
 		d := r.Debugger(ctx)
 		r.ToLoop(ctx, d)

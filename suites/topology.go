@@ -121,7 +121,7 @@ var _ = topologySpec("a core has one logical and one physical space of its world
 		Expect(core.Spaces[len(core.Spaces)-1].Registers).To(BeTrue(), "the last space holds registers")
 	})
 
-var _ = topologySpec("every register is in a group and a space that exist, and has a number of its own", Spec{Fast: true},
+var _ = topologySpec("every register is in a group and a space that exist, and has a number of its own", Spec{Fast: true, Labels: []string{"ours"}},
 	func(ctx context.Context, r *Rig) {
 		core := r.core0(ctx, r.Debugger(ctx))
 		Expect(core.Registers).NotTo(BeEmpty())
