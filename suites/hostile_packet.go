@@ -287,11 +287,11 @@ func (a answer) String() string {
 // verdict is what the specification says of an input.
 type verdict struct {
 	allowed answer
-	// told is a core whose next qstate has to say why nothing was done, or untold.
-	told int
+	// idle: it is acknowledged, and nothing may be done.
+	idle bool
+	// open: it is acknowledged, and either core 0's next qstate says why nothing was done, or it is carried out.
+	open bool
 }
-
-const untold = -1
 
 var decimal = regexp.MustCompile(`^[0-9]+$`)
 
@@ -311,7 +311,7 @@ func (s *packetSeat) judge(r *wire.Request, args []string) verdict {
 		fine = ack
 	}
 	if len(r.Name)+len(strings.Join(args, ";")) > wire.MaxPayload {
-		return verdict{silence, untold}
+		return verdict{allowed: silence}
 	}
 	// Form first: whatever a well-formed request would do, a malformed one gets the empty packet.
 	var n [8]uint64
@@ -322,7 +322,7 @@ func (s *packetSeat) judge(r *wire.Request, args []string) verdict {
 			return s.judgeOptional(r, args[min(i, len(args)):], i, fine, by)
 		}
 		if i >= len(args) {
-			return verdict{empty, untold}
+			return verdict{allowed: empty}
 		}
 		if a.Kind == wire.Data {
 			digits = args[i]
@@ -330,7 +330,7 @@ func (s *packetSeat) judge(r *wire.Request, args []string) verdict {
 		}
 		var ok bool
 		if n[i], ok = number(args[i]); !ok {
-			return verdict{empty, untold}
+			return verdict{allowed: empty}
 		}
 		by[a.Kind] = n[i]
 	}
@@ -346,11 +346,11 @@ func (s *packetSeat) judgeOptional(r *wire.Request, rest []string, first int, fi
 	}
 	for i, a := range r.Args[first:] {
 		if i >= len(rest) {
-			return verdict{fine | empty, untold}
+			return verdict{allowed: fine | empty}
 		}
 		v, ok := number(rest[i])
 		if !ok {
-			return verdict{empty, untold}
+			return verdict{allowed: empty}
 		}
 		by[a.Kind] = v
 	}
@@ -359,20 +359,16 @@ func (s *packetSeat) judgeOptional(r *wire.Request, rest []string, first int, fi
 
 // judgeMeaning is for well-formed requests.
 func (s *packetSeat) judgeMeaning(r *wire.Request, by map[wire.Kind]uint64, digits string, fine answer) verdict {
-	refused := verdict{refusal, untold}
+	refused := verdict{allowed: refusal}
 	if r.Reply == wire.NoReply {
-		refused = verdict{ack, 0}
+		refused = verdict{allowed: ack, idle: true}
 	}
 	core, hasCore := by[wire.Core]
 	if hasCore && core >= uint64(s.Cores()) {
-		refused.told = untold // there is no such core whose state could tell
 		return refused
-	}
-	if hasCore && refused.told == 0 {
-		refused.told = int(core)
 	}
 	if global, has := by[wire.Global]; has && global > 1 {
-		return refused
+		return verdict{allowed: fine, open: true} // section 3 has 0 and 1, and section 4 does not call others a mistake
 	}
 	if class, has := by[wire.ResetID]; has && !slices.ContainsFunc(s.classes, func(c rawclient.ResetClass) bool { return uint64(c.ID) == class }) {
 		return refused
@@ -384,36 +380,42 @@ func (s *packetSeat) judgeMeaning(r *wire.Request, by map[wire.Kind]uint64, digi
 		case r.Name == wire.RemoveTrigger && (core != 0 || typ != uint64(debugger.Exec) || by[wire.Address] != s.Guest().Addr("untouched")):
 			return refused // there is one, see before
 		case by[wire.Address] == s.Guest().Addr("untouched"):
-			return verdict{fine, untold}
+			return verdict{allowed: fine}
 		}
-		return verdict{fine | refusal, untold} // not every address can have every trigger
+		return verdict{allowed: fine | refusal} // not every address can have every trigger
 	}
 	if handle, has := by[wire.Handle]; has {
 		n, known := s.list(r)
 		switch {
 		case !known:
-			return verdict{fine | refusal, untold}
+			return verdict{allowed: fine | refusal}
 		case handle >= uint64(n):
 			return refused
 		case handle == 0:
-			return verdict{fine | refusal, untold} // no handle of an element that follows another
+			return verdict{allowed: fine | refusal} // no handle of an element that follows another
 		}
-		return verdict{fine, untold}
+		return verdict{allowed: fine}
 	}
 	count, counted := by[wire.Count]
+	misfit := refused
+	if isHex(digits) && uint64(len(digits)/2) > count {
+		misfit = verdict{allowed: fine | refusal} // more digits than are asked for: refused, or the first ones written
+	}
 	if number, has := by[wire.Register]; has {
 		reg, exists := s.registers[number]
 		switch {
 		case !exists && r.Reply == wire.Hex:
-			return verdict{empty, untold}
-		case !exists || counted && (count != uint64(bytesOf(reg)) || !fits(digits, count)):
+			return verdict{allowed: empty}
+		case !exists || counted && count != uint64(bytesOf(reg)):
 			return refused
+		case counted && !fits(digits, count):
+			return misfit
 		case counted && number != s.free:
-			return verdict{fine | refusal, untold} // not every register can be written
+			return verdict{allowed: fine | refusal} // not every register can be written
 		case !counted && absentRegister(s.Guest().Arch, reg.Name):
-			return verdict{fine | empty | refusal, untold}
+			return verdict{allowed: fine | empty | refusal}
 		}
-		return verdict{fine, untold}
+		return verdict{allowed: fine}
 	}
 	if space, has := by[wire.Space]; has {
 		i := slices.IndexFunc(s.spaces, func(sp rawclient.Space) bool { return uint64(sp.ID) == space })
@@ -423,27 +425,24 @@ func (s *packetSeat) judgeMeaning(r *wire.Request, by map[wire.Kind]uint64, digi
 		addr := by[wire.Address]
 		if r.Reply == wire.Status {
 			if !fits(digits, count) {
-				if isHex(digits) && uint64(len(digits)) > 2*count {
-					return verdict{fine | refusal, untold} // more digits than are asked for: refused, or the first ones written
-				}
-				return refused
+				return misfit
 			}
 			if count == 0 {
-				return verdict{fine, untold}
+				return verdict{allowed: fine}
 			}
 		} else if count == 0 {
-			return verdict{fine | empty | refusal, untold}
+			return verdict{allowed: fine | empty | refusal}
 		}
 		base, size := s.Guest().RAM()
 		switch {
 		case addr >= base && count <= size && addr-base <= size-count && (addr >= s.Guest().Addr("phys") || r.Reply == wire.Hex):
-			return verdict{fine, untold}
+			return verdict{allowed: fine}
 		case addr >= base && addr-base < size && count > size-(addr-base), addr+count-1 < addr, addr == s.Guest().Addr("unmapped"):
 			return refused
 		}
-		return verdict{fine | refusal, untold}
+		return verdict{allowed: fine | refusal}
 	}
-	return verdict{fine, untold}
+	return verdict{allowed: fine}
 }
 
 func isHex(s string) bool {
@@ -536,19 +535,31 @@ func hostileArguments(ctx context.Context, rig *Rig, r *wire.Request) {
 				defer func() { s.c.WriteRegister(ctx, 0, int(n), old) }()
 			}
 		}
+		var untouched witness
+		if v.open {
+			untouched = s.look(ctx, s.d)
+		}
 		got, reply := s.exchange(ctx, r, payload, v.allowed == silence)
 		Expect(v.allowed&got).NotTo(BeZero(), "%s (%s) was answered with %v (%s); the specification has %v", shortened(payload), in, got, shortened(reply), v.allowed)
 		if got == good {
 			s.expectForm(r, in.args, reply)
 		}
-		if v.told != untold {
-			s.expectTold(ctx, v.told, payload)
+		if v.idle || v.open {
+			told := s.told(ctx, payload)
+			switch {
+			case v.idle: // the next look says whether it was
+			case told:
+				Expect(s.look(ctx, s.d)).To(Equal(untouched), "the machine after %s, which is said to have done nothing", shortened(payload))
+			case r.Name != wire.Break: // which has nothing to do
+				Eventually(func() witness { return s.look(ctx, s.d) }).WithContext(ctx).WithTimeout(growTimeout).
+					ShouldNot(Equal(untouched), "the machine after %s, which is not said to have done nothing", shortened(payload))
+			}
 		}
 		s.after(ctx, r, in.args, before, got == good)
 	}
 	for _, in := range s.inputs(r) {
 		v := s.judge(r, in.args)
-		if slices.Contains(acting, r.Name) && v.allowed&(ack|good) != 0 && v.told == untold && v.allowed != silence && !s.noSuchCore(r, in.args) {
+		if slices.Contains(acting, r.Name) && v.allowed&(ack|good) != 0 && !v.idle {
 			acts = append(acts, in) // what is carried out comes last
 			continue
 		}
@@ -567,26 +578,17 @@ func hostileArguments(ctx context.Context, rig *Rig, r *wire.Request) {
 	s.expectUndisturbed(ctx, want)
 }
 
-// noSuchCore reports whether a request is well-formed and names a core that does not exist.
-func (s *packetSeat) noSuchCore(r *wire.Request, args []string) bool {
-	for i, a := range r.Args {
-		if a.Kind == wire.Core && i < len(args) {
-			n, ok := number(args[i])
-			return ok && n >= uint64(s.Cores())
-		}
-	}
-	return false
-}
-
-// expectTold makes sure that the reason of a command without a reply is in the next qstate of the core, and only there.
-func (s *packetSeat) expectTold(ctx context.Context, core int, payload string) {
+// told reports whether core 0's next qstate says why a command without a reply did nothing, and makes sure that the one behind it
+// does not say so again.
+func (s *packetSeat) told(ctx context.Context, payload string) bool {
 	ginkgo.GinkgoHelper()
-	st, err := s.c.State(ctx, core)
+	const mistake = "error: "
+	st, err := s.c.State(ctx, 0)
 	Expect(err).NotTo(HaveOccurred())
-	Expect(st.Info).To(HavePrefix("error: "), "info_str of core %d after %s, which did nothing", core, shortened(payload))
-	st, err = s.c.State(ctx, core)
+	again, err := s.c.State(ctx, 0)
 	Expect(err).NotTo(HaveOccurred())
-	Expect(st.Info).NotTo(HavePrefix("error: "), "info_str of core %d, asked again after %s", core, shortened(payload))
+	Expect(again.Info).NotTo(HavePrefix(mistake), "info_str of core 0, asked again after %s", shortened(payload))
+	return strings.HasPrefix(st.Info, mistake)
 }
 
 // home brings core 0 back into the loop, whatever a request has done.
@@ -670,9 +672,10 @@ func (s *packetSeat) after(ctx context.Context, r *wire.Request, args []string, 
 	case r.Name == wire.WriteRegister:
 		got := s.readRegister(ctx, s.free)
 		if n, ok := number(argument(args, 1)); done && ok && n == s.free {
+			count, _ := number(args[2])
 			data, err := hex.DecodeString(args[3])
 			Expect(err).NotTo(HaveOccurred())
-			Expect(got).To(Equal(data), "the register after %s", what)
+			Expect(got).To(Equal(data[:count]), "the register after %s", what)
 			return
 		}
 		Expect(got).To(Equal(before), "the register after %s", what)
@@ -777,7 +780,7 @@ func hostileStates(ctx context.Context, rig *Rig, r *wire.Request) {
 				got, _ := s.exchange(ctx, nil, wire.RemoveTrigger+strings.Join(in.args, ";"), false)
 				Expect(got).To(Equal(good), "the removal of what %s inserted %s", shortened(payload), state.name)
 			}
-			carriedOut := slices.Contains(acting, r.Name) && v.allowed == ack && v.told == untold && !s.noSuchCore(r, in.args)
+			carriedOut := slices.Contains(acting, r.Name) && v.allowed == ack && !v.idle
 			switch {
 			case carriedOut && !slices.Contains([]string{wire.OpenCore, wire.CloseCore}, r.Name):
 			case state.running:
@@ -800,14 +803,14 @@ func (s *packetSeat) judgeIn(state sessionState, r *wire.Request, args []string)
 		return v // malformed
 	}
 	if r.Name == wire.RemoveTrigger {
-		return verdict{v.allowed&empty | refusal, untold} // there is none
+		return verdict{allowed: v.allowed&empty | refusal} // there is none
 	}
 	if !state.opened {
 		switch {
 		case slices.Contains(needsOpen, r.Name) && v.allowed&good != 0:
-			return verdict{refusal, untold}
+			return verdict{allowed: refusal}
 		case slices.Contains(mayNeedOpen, r.Name) && v.allowed&good != 0:
-			return verdict{v.allowed | refusal, untold}
+			return verdict{allowed: v.allowed | refusal}
 		}
 	}
 	return v
