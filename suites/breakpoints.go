@@ -78,7 +78,7 @@ var _ = breakpointSpec("going from it without a step stops again at once and exe
 		}
 	})
 
-var _ = breakpointSpec("removed, it stops nothing any more; inserted again, it does", Spec{Fast: true, Labels: []string{"observer"}},
+var _ = breakpointSpec("removed, it stops nothing any more; inserted again, it does", Spec{Fast: true, Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		tr := r.exec("increment")
 		for range 3 {

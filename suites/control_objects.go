@@ -68,7 +68,7 @@ var _ = controlSpec("run control", "other kinds of steps, and a step while it ru
 		r.ExpectRunState(ctx, "running")
 	})
 
-var _ = controlSpec("run control", "a stop is told once, with its event", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = controlSpec("run control", "a stop is told once, with its event", Spec{Fast: true, Labels: []string{"ours"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	r.ToLoop(ctx, o.d)
 	told := func(how string) {
 		ginkgo.GinkgoHelper()
@@ -185,7 +185,7 @@ var _ = controlSpec("reset", "a vector with a class that does not exist is refus
 		r.ExpectRunState(ctx, "debug")
 	})
 
-var _ = controlSpec("reset", "rst-and-halt leaves the cores at the reset pc, whether they ran or not", Spec{Fast: true, Labels: []string{"observer"}},
+var _ = controlSpec("reset", "rst-and-halt leaves the cores at the reset pc, whether they ran or not", Spec{Fast: true, Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig, o *objectSeat) {
 		start, err := debugger.PC(ctx, o.d, 0)
 		Expect(err).NotTo(HaveOccurred())

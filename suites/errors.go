@@ -221,7 +221,7 @@ var _ = errorSpec("a system, device or core of another name is refused", Spec{La
 	Expect(err).NotTo(HaveOccurred())
 })
 
-var _ = errorSpec("a core beyond the last cannot be opened", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = errorSpec("a core beyond the last cannot be opened", Spec{Fast: true, Labels: []string{"ours"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	for _, id := range []uint32{uint32(len(o.cons)), uint32(len(o.cons)) + 1, 1000, 1 << 31, 1<<32 - 1} {
 		c := o.cons[0]
 		c.CoreID = id
@@ -230,7 +230,7 @@ var _ = errorSpec("a core beyond the last cannot be opened", Spec{Fast: true}, f
 	}
 })
 
-var _ = errorSpec("opening and closing twice, and in the wrong order, is refused", Spec{}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = errorSpec("opening and closing twice, and in the wrong order, is refused", Spec{Labels: []string{"ours"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	_, err := o.c.OpenServer(ctx, "", "")
 	o.refused(ctx, err, 0, jsonwire.ErrConnection, "opening the server twice")
 	_, err = o.c.OpenCore(ctx, o.cons[0])

@@ -11,6 +11,6 @@ var labels = []string{
 	"mmu",      // address translation on
 	"secure",   // ARM's secure world
 	"slow",     // takes more than a second
-	"ours",     // the published stub is known to do something else; the specification says what is right
+	"ours",     // the published stub or the series of 2025 is known to do something else; the specification says what is right
 	"observer", // compares with QMP or qtest
 }

@@ -98,7 +98,7 @@ var _ = func() bool {
 			Subject: "lists", Name: name + " gives what is asked for, from any index on", Dialects: jsonOnly, Cores: 3,
 			// One list of each kind: of the server, of a core, and of what the client has made.
 			Fast:   slices.Contains([]string{jsonwire.QryCores, jsonwire.QryRegMap, jsonwire.QryTrigSet}, name),
-			Labels: []string{"hostile"}, Body: func(ctx context.Context, r *Rig) { walkObjects(ctx, r, l) },
+			Labels: []string{"hostile", "ours"}, Body: func(ctx context.Context, r *Rig) { walkObjects(ctx, r, l) },
 		})
 	}
 	return true

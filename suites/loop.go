@@ -14,12 +14,12 @@ import (
 
 var _ = register(Spec{
 	Subject: "loop", Name: "the loop runs, stops, breaks, steps and goes on from what is written", Fast: true,
-	Labels: []string{"observer"}, Body: playLoop,
+	Labels: []string{"observer", "ours"}, Body: playLoop,
 })
 
 var _ = register(Spec{
 	Subject: "loop", Name: "the loop does so behind address translation, too", Variant: guest.MMU, Fast: true,
-	Labels: []string{"observer", "mmu"}, Body: playLoop,
+	Labels: []string{"observer", "mmu", "ours"}, Body: playLoop,
 })
 
 // playLoop tells the story of package scenario; its steps are what reviewers asked for.

@@ -32,7 +32,7 @@ var _ = runSpec("a machine that has not been started stands at its reset pc and 
 		Expect(debugger.PC(ctx, d, 0)).To(Equal(first))
 	})
 
-var _ = runSpec("go runs, stop stops, over and over", Spec{Labels: []string{"observer"}},
+var _ = runSpec("go runs, stop stops, over and over", Spec{Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		r.ToLoop(ctx, d)
 		for range 5 {
@@ -52,7 +52,7 @@ var _ = runSpec("go runs, stop stops, over and over", Spec{Labels: []string{"obs
 		}
 	})
 
-var _ = runSpec("a stop leaves the core inside the loop, and it goes on from there", Spec{Labels: []string{"observer"}},
+var _ = runSpec("a stop leaves the core inside the loop, and it goes on from there", Spec{Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		r.ToLoop(ctx, d)
 		for range 5 {
@@ -98,7 +98,7 @@ var _ = runSpec("the first step from reset executes an instruction", Spec{Labels
 		r.ExpectRunState(ctx, stopped...)
 	})
 
-var _ = runSpec("go while it runs, stop while it stands and a step while it runs change nothing", Spec{Labels: []string{"observer"}},
+var _ = runSpec("go while it runs, stop while it stands and a step while it runs change nothing", Spec{Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		r.ToLoop(ctx, d)
 		Expect(d.Stop(ctx, 0)).To(Succeed())
@@ -188,7 +188,7 @@ var _ = runSpec("QMP cont is seen, and a stop of ours works after it", Spec{Fast
 		}
 	})
 
-var _ = runSpec("a machine that ran before anybody connected is found running, and can be stopped", Spec{Running: true, Fast: true, Labels: []string{"observer"}},
+var _ = runSpec("a machine that ran before anybody connected is found running, and can be stopped", Spec{Running: true, Fast: true, Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		r.ExpectGrowth(ctx, 0)
 		s, err := d.State(ctx, 0)

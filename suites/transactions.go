@@ -187,7 +187,7 @@ var _ = transactionSpec("16 KiB are read and written in one transaction, and in 
 	}
 })
 
-var _ = transactionSpec("counts beyond the arrays are refused, and nothing is carried out", Spec{Fast: true, Labels: []string{"hostile", "observer"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = transactionSpec("counts beyond the arrays are refused, and nothing is carried out", Spec{Fast: true, Labels: []string{"hostile", "observer", "ours"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	scratch := r.Guest().Addr("scratch_phys")
 	want := pattern(8, 0x42)
 	r.put(ctx, scratch, want)

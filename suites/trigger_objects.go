@@ -122,7 +122,7 @@ var _ = triggerSpec("a complex trigger comes back with all 64 bits of its number
 	Expect(o.c.QryTrig(ctx, o.uids[0], got.TrigID)).To(Equal(want))
 })
 
-var _ = triggerSpec("ids count from 1", Spec{}, func(ctx context.Context, r *Rig, _ *objectSeat) {
+var _ = triggerSpec("ids count from 1", Spec{Labels: []string{"ours"}}, func(ctx context.Context, r *Rig, _ *objectSeat) {
 	o := r.objectSeat(ctx) // one whose core has had no trigger
 	for want := uint32(1); want <= 3; want++ {
 		Expect(o.create(ctx, o.simple(jsonwire.TrigTypeIP, "start"))).To(Equal(want))

@@ -68,7 +68,7 @@ var _ = watchpointSpec("each kind stops behind its access, with its type and add
 		}
 	})
 
-var _ = watchpointSpec("removed, it stops nothing any more; inserted again, it does", Spec{Labels: []string{"observer"}},
+var _ = watchpointSpec("removed, it stops nothing any more; inserted again, it does", Spec{Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		tr := r.watch(debugger.Write, "counter")
 		for range 3 {
@@ -82,7 +82,7 @@ var _ = watchpointSpec("removed, it stops nothing any more; inserted again, it d
 		}
 	})
 
-var _ = watchpointSpec("it does not stop when another address is touched", Spec{Labels: []string{"observer"}},
+var _ = watchpointSpec("it does not stop when another address is touched", Spec{Labels: []string{"observer", "ours"}},
 	func(ctx context.Context, r *Rig, d debugger.Debugger) {
 		for _, tr := range []debugger.Trigger{
 			r.watch(debugger.Access, "untouched"),
