@@ -364,7 +364,7 @@ func (s *hostileSeat) send(ctx context.Context, cmd *jsonwire.Command, args stri
 		}
 		Expect(json.Unmarshal(reply.Return, &status)).To(Succeed())
 		if cmd.NoStatus {
-			Expect(string(reply.Return)).To(Equal("{}"), "the result of %s", cmd.Name)
+			Expect(reply.Return).To(MatchJSON("{}"), "the result of %s", cmd.Name)
 			got = done
 		} else {
 			Expect(status.Status).NotTo(BeNil(), "return-status in %s", reply.Return)
@@ -375,7 +375,7 @@ func (s *hostileSeat) send(ctx context.Context, cmd *jsonwire.Command, args stri
 			}
 		}
 		if got == refused && cmd.Name != jsonwire.QryErrorInfo {
-			Expect(string(reply.Return)).To(Equal(`{"return-status":3}`), "the result of %s %s", cmd.Name, shortened(args))
+			Expect(reply.Return).To(MatchJSON(`{"return-status":3}`), "the result of %s %s", cmd.Name, shortened(args))
 		}
 		if got == done {
 			Expect(cmd.DecodeReturn(reply.Return, cmd.NewResult())).To(BeZero(), "the result of %s %s: %s", cmd.Name, shortened(args), reply.Return)

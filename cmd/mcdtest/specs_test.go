@@ -49,3 +49,26 @@ func TestFastSpecsSendEverything(t *testing.T) {
 		}
 	}
 }
+
+// What a server may write in other ways is no mistake: no spec looks at blanks, or at the order of keys.
+func TestRepliesOfAnotherWriter(t *testing.T) {
+	t.Parallel()
+	needQEMU(t, "arm")
+	got := mcdtest(t, noRaceExit, "suite", "--arch", "arm", "--dialect", "json", "--fault", "other-json-writer",
+		"--specs", " json (objects|errors|lists|transactions|hostile: mcd-(run|exit|qry-(core|mem|trig)))", "--json")
+	r, err := result.Read(strings.NewReader(got.out))
+	if err != nil {
+		t.Fatalf("exit status %d, %v\n%s", got.status, err, got.errors)
+	}
+	passed := 0
+	for _, s := range r.Specs {
+		if s.Failure != "" {
+			t.Errorf("%s: %s", s.ID, s.Failure)
+			continue
+		}
+		passed++
+	}
+	if passed < 50 || got.status != 0 {
+		t.Errorf("exit status %d, %d specs passed", got.status, passed)
+	}
+}
