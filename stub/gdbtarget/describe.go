@@ -64,7 +64,7 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 	}
 	t.threads = threads
 	t.before = slices.Contains(stopsBefore, f.arch)
-	t.idleSteps = f.arch == "i386" || f.arch == "x86_64"
+	t.idleSteps = f.arch == "i386" || f.arch == "x86_64" || len(f.cpus) > 1
 	t.info = target.Info{
 		Program: cfg.Program, Machine: f.machine, Arch: f.arch, BigEndian: slices.Contains(bigEndian, f.arch),
 		ResetClasses:   []target.ResetClass{fullSystemReset},

@@ -28,6 +28,8 @@ const (
 	stepTimeout = 500 * time.Millisecond
 	// flushTimeout bounds the step of a core that runs, but perhaps sleeps.
 	flushTimeout = 20 * time.Millisecond
+	// idleTries is how often a step is tried that seems to have executed nothing.
+	idleTries = 2
 	// lateReply is how long a stop reply may follow the QMP event of its stop; the stub writes it first.
 	lateReply = 2 * time.Millisecond
 )
@@ -317,7 +319,7 @@ func (t *Target) resume() error {
 // step executes one instruction of a core while the VM stands. Among others, one that sleeps is not waited for.
 func (t *Target) step(core int, among bool) error {
 	var before uint64
-	if t.idleSteps || among {
+	if among {
 		var err error
 		if before, err = t.pc(core); err != nil {
 			return err
@@ -338,26 +340,34 @@ func (t *Target) step(core int, among bool) error {
 	if stop.kind.Valid() {
 		return t.hit(core, stop, target.CauseStep)
 	}
-	if t.idleSteps {
-		after, err := t.pc(core)
-		if err != nil {
-			return err
-		}
-		if after == before { // a jump to itself may be executed twice
-			if reply, err = t.stepOnce(core, stepTimeout); err != nil {
-				return err
-			}
-			if stop := parseStop(reply); stop.kind.Valid() {
-				return t.hit(core, stop, target.CauseStep)
-			}
-		}
-	}
 	t.stopped(core, target.CauseStep, target.Trigger{})
 	return nil
 }
 
 // stepOnce lets the gdbstub execute one instruction of one core and returns its stop reply.
 func (t *Target) stepOnce(core int, limit time.Duration) ([]byte, error) {
+	if !t.idleSteps {
+		return t.stepPatiently(core, limit)
+	}
+	before, err := t.pc(core)
+	if err != nil {
+		return nil, err
+	}
+	for tries := 1; ; tries++ {
+		reply, err := t.stepPatiently(core, limit)
+		if err != nil || parseStop(reply).kind.Valid() || tries == idleTries {
+			return reply, err
+		}
+		reply = slices.Clone(reply)
+		if after, err := t.pc(core); err != nil || after != before {
+			return reply, err
+		}
+		// Nothing was executed, or a jump to itself, which may be executed again.
+	}
+}
+
+// stepPatiently is stepOnce for a machine that does not answer without having made the step.
+func (t *Target) stepPatiently(core int, limit time.Duration) ([]byte, error) {
 	end := time.Now().Add(stopTimeout)
 	for {
 		reply, err := t.tryStep(core, limit)
@@ -388,7 +398,7 @@ func (t *Target) halted(core int) (bool, error) {
 	return bytes.Contains(text, []byte("[halted")), nil
 }
 
-// tryStep is stepOnce for a core that may have no processor of the host in time.
+// tryStep is stepPatiently for a core that may have no processor of the host in time.
 func (t *Target) tryStep(core int, limit time.Duration) ([]byte, error) {
 	t.ownResumes++
 	t.selected = -1

@@ -70,7 +70,8 @@ type Target struct {
 	info    target.Info
 	threads []string // thread id of each core: "p1.1"
 	before  bool     // watchpoints stop before the access
-	// idleSteps: QEMU 11.1 answers, once in some hundred starts of x86, a step with T05 that executed nothing.
+	// idleSteps: QEMU answers a step now and then with T05 that executed nothing: 11.1 on x86, once in some hundred starts, and
+	// 7.2 and 10.0 on a machine of several cores that are stepped in turns, once in some hundred steps.
 	idleSteps bool
 	cancel    context.CancelFunc
 	events    sync.WaitGroup
