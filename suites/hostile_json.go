@@ -473,7 +473,7 @@ func hostileObjects(ctx context.Context, r *Rig, cmd *jsonwire.Command) {
 				allowed |= refused
 			}
 			if complex && allowed&done != 0 {
-				allowed |= refused // which conditions a machine has is its own affair
+				allowed = refused // there are simple ones
 			}
 			try(with(text, jsonwire.Raw), allowed, fmt.Sprintf("%s = %s", w.path, shortened(text)))
 		}

@@ -111,15 +111,19 @@ var _ = triggerSpec("every field comes back, at once and when it is asked for", 
 	}
 })
 
-var _ = triggerSpec("a complex trigger comes back with all 64 bits of its numbers", Spec{Fast: true, Labels: []string{"ours"}}, func(ctx context.Context, r *Rig, o *objectSeat) {
+var _ = triggerSpec("a complex trigger is refused", Spec{Fast: true}, func(ctx context.Context, r *Rig, o *objectSeat) {
 	t := o.simple(jsonwire.TrigTypeIP, "start")
-	want := jsonwire.Trig{ComplexCore: &jsonwire.TrigComplexCore{
-		Type: t.Type, Action: t.Action, AddrStart: t.AddrStart, DataStart: 1<<63 + 1, DataRange: 1<<53 + 1,
-	}}
-	got, err := o.c.CreateTrig(ctx, o.uids[0], want)
-	Expect(o.c.Explain(ctx, err, o.uids[0])).NotTo(HaveOccurred())
-	Expect(got.Trig).To(Equal(want))
-	Expect(o.c.QryTrig(ctx, o.uids[0], got.TrigID)).To(Equal(want))
+	for what, trig := range map[string]jsonwire.TrigComplexCore{
+		"without conditions":         {Type: t.Type, Action: t.Action, AddrStart: t.AddrStart},
+		"with a condition on data":   {Type: t.Type, Action: t.Action, AddrStart: t.AddrStart, DataStart: 1<<63 + 1, DataMask: 1<<64 - 1, DataSize: 4},
+		"with a condition on a core": {Type: t.Type, Action: t.Action, AddrStart: t.AddrStart, HWThreadID: 1},
+	} {
+		_, err := o.c.CreateTrig(ctx, o.uids[0], jsonwire.Trig{ComplexCore: &trig})
+		o.refused(ctx, err, o.uids[0], jsonwire.ErrParam, "a complex trigger %s", what)
+	}
+	set, err := o.c.QryTrigSet(ctx, o.uids[0], 0, 0)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(set.NumTrigs).To(BeZero())
 })
 
 var _ = triggerSpec("ids count from 1", Spec{Labels: []string{"ours"}}, func(ctx context.Context, r *Rig, _ *objectSeat) {

@@ -206,7 +206,7 @@ var Catalogue = []Fault{
 	{Name: "id-dropped", Meaning: "an id is not repeated", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: idDropped},
 	{Name: "number-as-string", Meaning: "a number may be a string", Subjects: []string{"errors"}, Dialects: []string{JSON}, Conns: numbersAsStrings},
 	{Name: "number-too-large", Meaning: "a number of more than 32 bits is taken for 2^32-1", Subjects: []string{"errors"}, Dialects: []string{JSON}, Conns: saturating},
-	{Name: "number-rounded", Meaning: "numbers in replies lose what a double does not hold", Subjects: []string{"triggers"}, Dialects: []string{JSON}, Conns: rounded},
+	{Name: "number-rounded", Meaning: "numbers in replies lose what a double does not hold", Subjects: []string{"objects"}, Dialects: []string{JSON}, Conns: rounded},
 	{Name: "argument-unknown", Meaning: "an argument that the command does not have is ignored", Subjects: []string{"hostile"}, Dialects: []string{JSON}, Conns: unknownArguments},
 	{Name: "keys-optional", Meaning: "keys of a connection that are mandatory may be left out", Subjects: []string{"errors"}, Dialects: []string{JSON}, Conns: conKeysOptional},
 	{Name: "status-missing", Meaning: "a success has no return-status", Subjects: []string{"objects", "errors"}, Dialects: []string{JSON}, Conns: statusMissing},

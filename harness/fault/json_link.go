@@ -242,14 +242,18 @@ func returns(names []string, edit func(args, result object) bool) func() ConnWra
 }
 
 func editReturn(line []byte, edit func(result object) bool) []byte {
+	return editReply(line, func(reply object) bool {
+		result := in(reply, "return")
+		return result != nil && edit(result)
+	})
+}
+
+// editReply has the whole of a reply changed.
+func editReply(line []byte, edit func(reply object) bool) []byte {
 	var reply object
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.UseNumber()
-	if d.Decode(&reply) != nil {
-		return line
-	}
-	result := in(reply, "return")
-	if result == nil || !edit(result) {
+	if d.Decode(&reply) != nil || !edit(reply) {
 		return line
 	}
 	text, err := json.Marshal(reply)

@@ -558,7 +558,7 @@ var (
 	// rounded has numbers go through a double, which has 53 bits for them.
 	rounded = objects(func() jsonHooks {
 		return jsonHooks{reply: func(_ *jsonLink, _ *call, line []byte) []byte {
-			return editReturn(line, func(result object) bool { return roundNumbers(result) })
+			return editReply(line, roundNumbers)
 		}}
 	})
 

@@ -78,6 +78,5 @@ func Unsupported() []string {
 		"mcd-step with step-type 1: QEMU's gdbstub steps instructions, not cycles",
 		"mcd-create-trig with an action other than 1: a breakpoint of QEMU's gdbstub stops the core and does nothing else",
 		"mcd-create-trig with an option other than 1 and 2 (hardware or software): a breakpoint of QEMU's gdbstub has an address only",
-		"mcd-create-trig with conditions on data, threads or core modes: a breakpoint of QEMU's gdbstub has an address only",
 	}
 }

@@ -184,20 +184,11 @@ func createTrig(s *session, a *jsonwire.CreateTrigArgs, r *jsonwire.CreateTrigRe
 	return nil
 }
 
-// place checks a trigger and says what it is to the Target. A complex trigger will do if its further conditions are empty.
+// place checks a trigger and says what it is to the Target.
 func (s *session) place(c *core, trig *jsonwire.Trig) (target.Trigger, error) {
 	t := trig.SimpleCore
-	if x := trig.ComplexCore; x != nil {
-		t = &jsonwire.TrigSimpleCore{
-			Type: x.Type, Option: x.Option, Action: x.Action, ActionParam: x.ActionParam, Modified: x.Modified,
-			StateMask: x.StateMask, AddrStart: x.AddrStart, AddrRange: x.AddrRange,
-		}
-		if x.DataMask != 0 || x.DataSize > target.WatchLength {
-			return target.Trigger{}, fail(jsonwire.ErrFnUnimplemented, "a condition on data: the machine's triggers have an address only")
-		}
-		if x.HWThreadID != 0 && x.HWThreadID != c.uid() || x.SWThreadID != 0 || x.CoreModeMask != 0 {
-			return target.Trigger{}, fail(jsonwire.ErrFnUnimplemented, "a condition on threads or core modes: the machine's triggers have an address only")
-		}
+	if t == nil {
+		return target.Trigger{}, fail(jsonwire.ErrParam, "a complex trigger: there are simple ones, which have an address only")
 	}
 	kind, ok := types[t.Type]
 	if !ok {

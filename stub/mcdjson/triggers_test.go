@@ -91,11 +91,8 @@ func TestCreateTrig(t *testing.T) {
 		Type: jsonwire.TrigTypeWrite, Option: 2, Action: 1, ActionParam: 7, Modified: true, StateMask: 8,
 		AddrStart: jsonwire.Addr{Address: 0x40210000, MemSpaceID: 2, AddrSpaceID: 9, AddrSpaceType: 10}, AddrRange: 4,
 	}
-	complex := &jsonwire.TrigComplexCore{
-		Type: jsonwire.TrigTypeRW, Option: 1, Action: 1, ActionParam: 2, Modified: true, StateMask: 3, AddrStart: simple.AddrStart, AddrRange: 1,
-		DataStart: 4, DataRange: 5, DataSize: 4, HWThreadID: 2,
-	}
-	for i, trig := range []jsonwire.Trig{{SimpleCore: simple}, {ComplexCore: complex}} {
+	other := &jsonwire.TrigSimpleCore{Type: jsonwire.TrigTypeRW, Option: 1, Action: 1, ActionParam: 2, Modified: true, StateMask: 3, AddrStart: simple.AddrStart, AddrRange: 1}
+	for i, trig := range []jsonwire.Trig{{SimpleCore: simple}, {SimpleCore: other}} {
 		var r jsonwire.CreateTrigResult
 		p.do(jsonwire.CreateTrig, jsonwire.CreateTrigArgs{CoreUID: 2, Trig: trig}, &r)
 		if diff := cmp.Diff(jsonwire.CreateTrigResult{Trig: trig, TrigID: uint32(i) + 1}, r); diff != "" {
@@ -149,13 +146,8 @@ func TestCreateTrigRefused(t *testing.T) {
 		{"register space", jsonwire.ErrParam, func(t *jsonwire.TrigSimpleCore) { t.AddrStart.MemSpaceID = 3 }, nil},
 		{"space beyond the last", jsonwire.ErrParam, func(t *jsonwire.TrigSimpleCore) { t.AddrStart.MemSpaceID = 4 }, nil},
 		{"a long range", jsonwire.ErrTrigCreate, func(t *jsonwire.TrigSimpleCore) { t.AddrRange = 5 }, nil},
-		{"complex, type 0", jsonwire.ErrTrigCreate, nil, func(t *jsonwire.TrigComplexCore) { t.Type = 0 }},
-		{"complex, physical space", jsonwire.ErrParam, nil, func(t *jsonwire.TrigComplexCore) { t.AddrStart.MemSpaceID = 1 }},
-		{"a data value", jsonwire.ErrFnUnimplemented, nil, func(t *jsonwire.TrigComplexCore) { t.DataMask = 1 }},
-		{"a data size", jsonwire.ErrFnUnimplemented, nil, func(t *jsonwire.TrigComplexCore) { t.DataSize = 8 }},
-		{"another core's thread", jsonwire.ErrFnUnimplemented, nil, func(t *jsonwire.TrigComplexCore) { t.HWThreadID = 2 }},
-		{"a software thread", jsonwire.ErrFnUnimplemented, nil, func(t *jsonwire.TrigComplexCore) { t.SWThreadID = 1 }},
-		{"a core mode", jsonwire.ErrFnUnimplemented, nil, func(t *jsonwire.TrigComplexCore) { t.CoreModeMask = 1 }},
+		{"complex", jsonwire.ErrParam, nil, func(*jsonwire.TrigComplexCore) {}},
+		{"complex, with a condition on data", jsonwire.ErrParam, nil, func(t *jsonwire.TrigComplexCore) { t.DataMask = 1 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p.t = t
@@ -482,17 +474,10 @@ func TestTriggerGone(t *testing.T) {
 // Each use that is answered as unimplemented is listed by Unsupported, and each that it lists is so answered.
 func TestUnsupported(t *testing.T) {
 	_, p := openLoop(t, 1)
-	create := func(simple func(*jsonwire.TrigSimpleCore), complex func(*jsonwire.TrigComplexCore)) jsonwire.CreateTrigArgs {
-		a := jsonwire.CreateTrigArgs{CoreUID: 1}
+	create := func(change func(*jsonwire.TrigSimpleCore)) jsonwire.CreateTrigArgs {
 		trig := simpleTrig(jsonwire.TrigTypeIP, memtarget.LoopHead)
-		if simple != nil {
-			simple(trig)
-			a.Trig.SimpleCore = trig
-			return a
-		}
-		a.Trig.ComplexCore = &jsonwire.TrigComplexCore{Type: trig.Type, Action: trig.Action, AddrStart: trig.AddrStart}
-		complex(a.Trig.ComplexCore)
-		return a
+		change(trig)
+		return jsonwire.CreateTrigArgs{CoreUID: 1, Trig: jsonwire.Trig{SimpleCore: trig}}
 	}
 	uses := []struct {
 		entry   string // how the entry begins
@@ -500,10 +485,8 @@ func TestUnsupported(t *testing.T) {
 		args    any
 	}{
 		{"mcd-step with step-type 1", jsonwire.Step, jsonwire.StepArgs{CoreUID: 1, StepType: jsonwire.StepCycles, NSteps: 1}},
-		{"mcd-create-trig with an action", jsonwire.CreateTrig, create(func(t *jsonwire.TrigSimpleCore) { t.Action = 2 }, nil)},
-		{"mcd-create-trig with an option", jsonwire.CreateTrig, create(func(t *jsonwire.TrigSimpleCore) { t.Option = 4 }, nil)},
-		{"mcd-create-trig with conditions on data", jsonwire.CreateTrig, create(nil, func(t *jsonwire.TrigComplexCore) { t.DataMask = 1 })},
-		{"mcd-create-trig with conditions on data, threads", jsonwire.CreateTrig, create(nil, func(t *jsonwire.TrigComplexCore) { t.SWThreadID = 1 })},
+		{"mcd-create-trig with an action", jsonwire.CreateTrig, create(func(t *jsonwire.TrigSimpleCore) { t.Action = 2 })},
+		{"mcd-create-trig with an option", jsonwire.CreateTrig, create(func(t *jsonwire.TrigSimpleCore) { t.Option = 4 })},
 	}
 	listed := make(map[string]bool)
 	for _, u := range uses {
