@@ -19,39 +19,14 @@ var Tolerable = []Fault{
 // otherWriter writes replies as QEMU's own JSON writer may.
 var otherWriter = objects(func() jsonHooks {
 	return jsonHooks{reply: func(_ *jsonLink, _ *call, line []byte) []byte {
-		d := json.NewDecoder(bytes.NewReader(line))
-		d.UseNumber()
-		var reply object
-		if d.Decode(&reply) != nil {
+		sorted := editReply(line, func(object) bool { return true }) // Marshal has keys in alphabetical order
+		var spaced bytes.Buffer
+		if json.Indent(&spaced, bytes.TrimSpace(sorted), "", "") != nil {
 			return line
 		}
-		text, err := json.Marshal(reply) // with the keys in alphabetical order
-		if err != nil {
-			return line
-		}
-		var spaced []byte
-		inString := false
-		for i, c := range text {
-			spaced = append(spaced, c)
-			switch {
-			case c == '"' && !escaped(text[:i]):
-				inString = !inString
-			case !inString && (c == ':' || c == ','):
-				spaced = append(spaced, ' ')
-			}
-		}
-		return append(spaced, "\r\n"...)
+		return append(bytes.ReplaceAll(spaced.Bytes(), []byte("\n"), []byte(" ")), "\r\n"...) // no string has a line end in it
 	}}
 })
-
-// escaped reports whether what follows the text is escaped within a string.
-func escaped(text []byte) bool {
-	n := 0
-	for n < len(text) && text[len(text)-1-n] == '\\' {
-		n++
-	}
-	return n%2 == 1
-}
 
 // lateness is well above what a reply takes, also on a machine that has much to do.
 const lateness = 5 * time.Millisecond

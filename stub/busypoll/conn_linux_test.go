@@ -66,6 +66,17 @@ func each(t *testing.T, f func(t *testing.T, c *conn, peer net.Conn)) {
 	}
 }
 
+// asleep waits until the call in a direction sleeps. It may be called from any goroutine.
+func asleep(t *testing.T, h *half) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !h.sleeps.Load(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Errorf("waited 10 s for a call to sleep, and it does not (it waits for events %#x)", h.fds[0].Events)
+			return
+		}
+	}
+}
+
 // It does what a net.Conn has to, on either side.
 func TestConn(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
@@ -116,15 +127,6 @@ func TestNear(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// asleep waits until a read sleeps.
-	asleep := func() {
-		for deadline := time.Now().Add(10 * time.Second); !c.in.sleeps.Load(); runtime.Gosched() {
-			if time.Now().After(deadline) {
-				t.Error("waited 10 s for a read to sleep, and it does not")
-				return
-			}
-		}
-	}
 	read := func() time.Duration {
 		began := time.Now()
 		if n, err := c.Read(p); n != 1 || err != nil {
@@ -135,7 +137,7 @@ func TestNear(t *testing.T) {
 	late := make(chan struct{})
 	go func() {
 		defer close(late)
-		asleep()
+		asleep(t, &c.in)
 		send()
 	}()
 	if d := read(); d < Limit {
@@ -152,7 +154,7 @@ func TestNear(t *testing.T) {
 		late := make(chan struct{})
 		go func() {
 			defer close(late)
-			asleep()
+			asleep(t, &c.in)
 			quick = min(quick, time.Since(began))
 			send()
 		}()
@@ -184,11 +186,8 @@ func TestClose(t *testing.T) {
 			}
 			ended <- err
 		}()
-		for deadline := time.Now().Add(10 * time.Second); !c.in.sleeps.Load() || !c.out.sleeps.Load(); runtime.Gosched() {
-			if time.Now().After(deadline) {
-				t.Fatalf("waited 10 s for a read and a write to sleep; read %v, write %v", c.in.sleeps.Load(), c.out.sleeps.Load())
-			}
-		}
+		asleep(t, &c.in)
+		asleep(t, &c.out)
 		c.Close()
 		for range 2 {
 			if err := <-ended; !errors.Is(err, net.ErrClosed) {

@@ -304,9 +304,7 @@ func (t *Target) listThreads() ([]thread, error) {
 
 // describeThread reads the description of a thread's cluster: target.xml first, and then all that it includes at once.
 func (t *Target) describeThread(id string) (*description, error) {
-	part := func(annex string) string {
-		return fmt.Sprintf("qXfer:features:read:%s:0,%x", annex, t.gdb.PacketSize()-16)
-	}
+	part := func(annex string) string { return t.gdb.Xfer("features", annex, 0) }
 	parts := make(map[string][]byte) // the whole ones
 	keep := func(annex, reply string) {
 		if text, last := strings.CutPrefix(reply, "l"); last {

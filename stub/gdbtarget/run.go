@@ -318,20 +318,17 @@ func (t *Target) resume() error {
 
 // step executes one instruction of a core while the VM stands. Among others, one that sleeps is not waited for.
 func (t *Target) step(core int, among bool) error {
-	var before uint64
-	if among {
-		var err error
-		if before, err = t.pc(core); err != nil {
-			return err
-		}
-	}
 	limit := stepTimeout
 	if among {
 		limit = flushTimeout
 	}
 	reply, err := t.stepOnce(core, limit)
 	if among && errors.Is(err, target.ErrUnreachable) {
-		t.asleep[core] = before
+		pc, pcErr := t.pc(core) // where it was before, as nothing was executed
+		if pcErr != nil {
+			return pcErr
+		}
+		t.asleep[core] = pc
 	}
 	if err != nil {
 		return err

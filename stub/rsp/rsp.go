@@ -607,12 +607,17 @@ func IsError(reply []byte) bool {
 	return len(reply) == 3 && reply[0] == 'E'
 }
 
+// Xfer is the packet that reads a qXfer object from an offset on, as much of it as a reply holds. The reply begins with 'l' if that
+// was the last of it, else with 'm'.
+func (c *Client) Xfer(object, annex string, offset int) string {
+	return fmt.Sprintf("qXfer:%s:read:%s:%x,%x", object, annex, offset, c.size-16)
+}
+
 // ReadXfer reads a whole qXfer object.
 func (c *Client) ReadXfer(object, annex string) ([]byte, error) {
 	var all []byte
-	chunk := c.size - 16
 	for {
-		reply, err := c.Exchange(fmt.Sprintf("qXfer:%s:read:%s:%x,%x", object, annex, len(all), chunk))
+		reply, err := c.Exchange(c.Xfer(object, annex, len(all)))
 		if err != nil {
 			return nil, err
 		}
