@@ -50,6 +50,7 @@ type conn struct {
 	local, remote net.Addr
 	in, out       half
 	near          bool // bytes came within Limit the last time; in.mu guards it
+	looks         int  // how often the last read looked again before it slept; likewise
 
 	closed atomic.Bool
 	users  atomic.Int32 // calls that use the descriptors, and one more until Close
@@ -146,6 +147,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	began := time.Now()
+	c.looks = 0
 	for now := began; ; now = time.Now() {
 		if c.in.over(now) {
 			return 0, c.failed("read", os.ErrDeadlineExceeded)
@@ -162,6 +164,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			return n, nil
 		case errors.Is(err, syscall.EAGAIN):
 			if c.near && now.Sub(began) < Limit {
+				c.looks++
 				yield()
 			} else if err := c.in.sleep(); err != nil {
 				return 0, c.failed("read", err)

@@ -127,42 +127,32 @@ func TestNear(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	read := func() time.Duration {
-		began := time.Now()
+	read := func() {
 		if n, err := c.Read(p); n != 1 || err != nil {
 			t.Errorf("%d, %v", n, err)
 		}
-		return time.Since(began)
 	}
-	late := make(chan struct{})
-	go func() {
-		defer close(late)
-		asleep(t, &c.in)
-		send()
-	}()
-	if d := read(); d < Limit {
-		t.Errorf("it looked for %v, not for %v", d, Limit)
-	}
-	<-late
-	if c.near {
-		t.Error("it has slept, and looks for the next one all the same")
-	}
-	quick := time.Hour
-	for range 20 { // the processor may be taken away once
-		c.near = false
-		began := time.Now()
+	readLate := func() { // what comes when the read sleeps
 		late := make(chan struct{})
 		go func() {
 			defer close(late)
 			asleep(t, &c.in)
-			quick = min(quick, time.Since(began))
 			send()
 		}()
 		read()
 		<-late
 	}
-	if quick >= Limit {
-		t.Errorf("it looked for %v although the peer thinks for long", quick)
+	began := time.Now()
+	readLate()
+	if d := time.Since(began); d < Limit || c.looks == 0 {
+		t.Errorf("it looked %d times in %v, not for %v", c.looks, d, Limit)
+	}
+	if c.near {
+		t.Error("it has slept, and looks for the next one all the same")
+	}
+	readLate()
+	if c.looks != 0 {
+		t.Errorf("it looked %d times although the peer thinks for long", c.looks)
 	}
 	c.near = false
 	send()
