@@ -349,6 +349,32 @@ func TestStop(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("a QEMU that must not get a command while it quits", func(t *testing.T) {
+		s := shell(greet+strings.ReplaceAll(greet, "&3", "&4")+`
+			read query <&4
+			if read -t 0.2 quit <&3; then exit 5; fi
+			printf '{"return": {}, "id": 2}' >&4
+			read quit <&3; printf '{"return": {}, "id": 2}' >&3
+			if read -t 0.2 late <&4; then exit 6; fi`, 2)
+		s.Path = "/bin/bash" // whose read has a limit
+		p := start(t, s)
+		other := p.Monitors()[1]
+		query, err := other.Send(t.Context(), "query-status", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered := make(chan error, 1)
+		go func() {
+			answered <- query.Wait(t.Context(), nil)
+			other.Execute(t.Context(), "query-status", nil, nil) // which must not reach it
+		}()
+		if err := p.Stop(t.Context()); err != nil {
+			t.Errorf("got %v: 5 is a quit before others were answered, 6 a command after it", err)
+		}
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("without monitor", func(t *testing.T) {
 		r, w, err := os.Pipe()
 		if err != nil {

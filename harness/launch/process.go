@@ -21,6 +21,8 @@ import (
 const (
 	quitTimeout = 5 * time.Second
 	termTimeout = time.Second
+	// retireTimeout is how long commands are waited for that others have sent.
+	retireTimeout = time.Second
 )
 
 // Process is a QEMU process that Start started.
@@ -124,11 +126,21 @@ func (p *Process) quit(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, quitTimeout)
 	defer cancel()
+	p.retire(ctx)
 	err := p.monitors[0].Execute(ctx, "quit", nil, nil)
 	if err != nil && !errors.Is(err, qmp.ErrEnded) {
 		return err
 	}
 	return p.wait(ctx)
+}
+
+// retire has the other monitors send nothing any more.
+func (p *Process) retire(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, retireTimeout)
+	defer cancel()
+	for _, m := range p.monitors[1:] {
+		m.Retire(ctx)
+	}
 }
 
 // crashed returns the process's exit if that is not a success.

@@ -50,9 +50,11 @@ type Monitor struct {
 	mu      sync.Mutex
 	started bool
 	nextID  uint64
-	pending map[uint64]*call
+	pending map[uint64]*Call
 	subs    map[*subscription]struct{}
-	events  uint64 // how many have come
+	events  uint64        // how many have come
+	retired bool          // no command is sent any more
+	idle    chan struct{} // closed when a retired monitor has no pending command any more
 	err     error
 	done    chan struct{}
 
@@ -60,8 +62,10 @@ type Monitor struct {
 	readEnd  chan struct{} // closed when the reader has returned
 }
 
-// call is a command that waits for its reply.
-type call struct {
+// Call is a command that was sent.
+type Call struct {
+	m     *Monitor
+	id    uint64
 	name  string
 	reply chan message // capacity 1
 }
@@ -85,8 +89,9 @@ func New(conn net.Conn) *Monitor {
 	return &Monitor{
 		conn:     conn,
 		writing:  make(chan struct{}, 1),
-		pending:  make(map[uint64]*call),
+		pending:  make(map[uint64]*Call),
 		subs:     make(map[*subscription]struct{}),
+		idle:     make(chan struct{}),
 		done:     make(chan struct{}),
 		greeting: make(chan struct{}),
 		readEnd:  make(chan struct{}),
@@ -171,6 +176,43 @@ func (m *Monitor) Err() error {
 	return m.err
 }
 
+// errRetired is why a command is not sent to a QEMU that is about to end.
+var errRetired = fmt.Errorf("%w: not sent, as QEMU has been told to quit", ErrEnded)
+
+// Retire is called before QEMU is told to quit through another monitor; a quit through this one does the same. From now on no command
+// is sent: QEMU 10.0 crashes when one arrives while it quits. Retire returns when those that were sent before are answered, or when
+// ctx ends.
+func (m *Monitor) Retire(ctx context.Context) {
+	m.mu.Lock()
+	m.retire()
+	m.mu.Unlock()
+	select {
+	case <-m.idle:
+	case <-m.done:
+	case <-ctx.Done():
+	}
+}
+
+// retire is Retire without the wait. The caller holds mu.
+func (m *Monitor) retire() {
+	if !m.retired {
+		m.retired = true
+		m.settle()
+	}
+}
+
+// settle follows whatever takes a call out of the books. The caller holds mu.
+func (m *Monitor) settle() {
+	if !m.retired || len(m.pending) > 0 {
+		return
+	}
+	select {
+	case <-m.idle:
+	default:
+		close(m.idle)
+	}
+}
+
 // end closes the connection for the given reason; the first reason stays.
 func (m *Monitor) end(reason error) {
 	m.mu.Lock()
@@ -224,6 +266,7 @@ func (m *Monitor) dispatch(msg message) {
 		}
 		m.pending[id].reply <- msg
 		delete(m.pending, id)
+		m.settle()
 	}
 }
 
@@ -259,10 +302,16 @@ func (m *Monitor) RunContext(ctx context.Context, command []byte) ([]byte, error
 		return nil, fmt.Errorf("QMP: %.80q has no \"execute\" that names a command", command)
 	}
 	id, hasID := fields["id"]
-	ret, err := m.roundTrip(ctx, name, func(ours uint64) ([]byte, error) {
+	ctx, cancel := limit(ctx)
+	defer cancel()
+	c, err := m.send(ctx, name, func(ours uint64) ([]byte, error) {
 		fields["id"] = strconv.AppendUint(nil, ours, 10)
 		return json.Marshal(fields)
 	})
+	if err != nil {
+		return nil, err
+	}
+	ret, err := c.wait(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -276,41 +325,74 @@ func (m *Monitor) RunContext(ctx context.Context, command []byte) ([]byte, error
 // Execute runs the named command. args, unless nil, are marshalled into its arguments; the value that QEMU returns is
 // unmarshalled into result, unless that is nil. A refusal by QEMU is an *Error.
 func (m *Monitor) Execute(ctx context.Context, name string, args, result any) error {
-	ret, err := m.roundTrip(ctx, name, func(id uint64) ([]byte, error) {
+	ctx, cancel := limit(ctx)
+	defer cancel()
+	c, err := m.Send(ctx, name, args)
+	if err != nil {
+		return err
+	}
+	return c.Wait(ctx, result)
+}
+
+// Send is the first half of Execute: it does not wait for the reply, so that QEMU can have several commands at once. The reply
+// is to be waited for, once.
+func (m *Monitor) Send(ctx context.Context, name string, args any) (*Call, error) {
+	ctx, cancel := limit(ctx)
+	defer cancel()
+	return m.send(ctx, name, func(id uint64) ([]byte, error) {
 		return json.Marshal(struct {
 			Execute   string `json:"execute"`
 			Arguments any    `json:"arguments,omitempty"`
 			ID        uint64 `json:"id"`
 		}{name, args, id})
 	})
+}
+
+// Wait is the second half of Execute.
+func (c *Call) Wait(ctx context.Context, result any) error {
+	ctx, cancel := limit(ctx)
+	defer cancel()
+	ret, err := c.wait(ctx)
 	if err != nil || result == nil {
 		return err
 	}
 	if err := json.Unmarshal(ret, result); err != nil {
-		return fmt.Errorf("QMP %s: cannot make sense of the reply %.80q: %w", name, ret, err)
+		return fmt.Errorf("QMP %s: cannot make sense of the reply %.80q: %w", c.name, ret, err)
 	}
 	return nil
 }
 
 // HMP runs a line of the human monitor as seen from the given core, or from QEMU's default core if cpu is negative.
 func (m *Monitor) HMP(ctx context.Context, cpu int, line string) (string, error) {
-	args := map[string]any{"command-line": line}
-	if cpu >= 0 {
-		args["cpu-index"] = cpu
+	ctx, cancel := limit(ctx)
+	defer cancel()
+	c, err := m.SendHMP(ctx, cpu, line)
+	if err != nil {
+		return "", err
 	}
 	var out string
-	if err := m.Execute(ctx, "human-monitor-command", args, &out); err != nil {
+	if err := c.Wait(ctx, &out); err != nil {
 		return "", fmt.Errorf("HMP %q: %w", line, err)
 	}
 	return out, nil
 }
 
-// roundTrip sends one command and waits for its reply.
-func (m *Monitor) roundTrip(ctx context.Context, name string, encode func(id uint64) ([]byte, error)) (json.RawMessage, error) {
-	ctx, cancel := limit(ctx)
-	defer cancel()
+// SendHMP is the first half of HMP. What Wait returns is a string.
+func (m *Monitor) SendHMP(ctx context.Context, cpu int, line string) (*Call, error) {
+	args := map[string]any{"command-line": line}
+	if cpu >= 0 {
+		args["cpu-index"] = cpu
+	}
+	c, err := m.Send(ctx, "human-monitor-command", args)
+	if err != nil {
+		return nil, fmt.Errorf("HMP %q: %w", line, err)
+	}
+	return c, nil
+}
 
-	c := &call{name: name, reply: make(chan message, 1)}
+// send sends one command.
+func (m *Monitor) send(ctx context.Context, name string, encode func(id uint64) ([]byte, error)) (*Call, error) {
+	c := &Call{m: m, name: name, reply: make(chan message, 1)}
 	m.mu.Lock()
 	if m.err != nil {
 		err := m.err
@@ -318,31 +400,35 @@ func (m *Monitor) roundTrip(ctx context.Context, name string, encode func(id uin
 		return nil, fmt.Errorf("QMP %s: %w", name, err)
 	}
 	m.nextID++
-	id := m.nextID
+	c.id = m.nextID
 	m.mu.Unlock()
 
-	line, err := encode(id)
+	line, err := encode(c.id)
 	if err != nil {
 		return nil, fmt.Errorf("QMP %s: %w", name, err)
 	}
-	if err := m.write(ctx, id, c, append(line, '\n')); err != nil {
-		m.forget(id)
+	if err := m.write(ctx, c, append(line, '\n')); err != nil {
+		m.forget(c.id)
 		return nil, fmt.Errorf("QMP %s: %w", name, err)
 	}
+	return c, nil
+}
 
+// wait waits for the reply.
+func (c *Call) wait(ctx context.Context) (json.RawMessage, error) {
 	select {
 	case msg := <-c.reply:
-		return result(name, msg)
-	case <-m.done:
+		return result(c.name, msg)
+	case <-c.m.done:
 		select {
 		case msg := <-c.reply: // "quit" is answered just before the end
-			return result(name, msg)
+			return result(c.name, msg)
 		default:
-			return nil, fmt.Errorf("QMP %s: no answer: %w", name, m.Err())
+			return nil, fmt.Errorf("QMP %s: no answer: %w", c.name, c.m.Err())
 		}
 	case <-ctx.Done():
-		m.forget(id)
-		return nil, fmt.Errorf("QMP %s: sent, but no answer; QEMU is stopped or busy: %w", name, ctx.Err())
+		c.m.forget(c.id)
+		return nil, fmt.Errorf("QMP %s: sent, but no answer; QEMU is stopped or busy: %w", c.name, ctx.Err())
 	}
 }
 
@@ -356,12 +442,13 @@ func result(name string, msg message) (json.RawMessage, error) {
 func (m *Monitor) forget(id uint64) {
 	m.mu.Lock()
 	delete(m.pending, id)
+	m.settle()
 	m.mu.Unlock()
 }
 
 // write enters the call and sends its line, in this order, so that the oldest call in the books is the first on the
 // wire.
-func (m *Monitor) write(ctx context.Context, id uint64, c *call, line []byte) error {
+func (m *Monitor) write(ctx context.Context, c *Call, line []byte) error {
 	select {
 	case m.writing <- struct{}{}:
 	case <-m.done:
@@ -372,7 +459,14 @@ func (m *Monitor) write(ctx context.Context, id uint64, c *call, line []byte) er
 	defer func() { <-m.writing }()
 
 	m.mu.Lock()
-	m.pending[id] = c
+	if m.retired {
+		m.mu.Unlock()
+		return errRetired
+	}
+	m.pending[c.id] = c
+	if c.name == "quit" {
+		m.retire()
+	}
 	m.mu.Unlock()
 
 	m.conn.SetWriteDeadline(time.Time{})

@@ -225,6 +225,74 @@ func TestAfterTimeout(t *testing.T) {
 }
 
 // Hole 5: the end of QEMU does not always reach those who wait for events. Events that came before it are kept.
+// A monitor that was retired, or has said quit, sends nothing any more, and what it had sent before is answered.
+func TestRetired(t *testing.T) {
+	for _, how := range []string{"retired", "quit"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q, m := connected(t)
+				got := make(chan request)
+				go func() { got <- q.receive() }()
+				before, err := m.Send(t.Context(), "before", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				first := <-got
+				retired := make(chan struct{})
+				go func() {
+					defer close(retired)
+					if how == "retired" {
+						m.Retire(t.Context())
+						return
+					}
+					if err := m.Execute(t.Context(), "quit", nil, nil); err != nil {
+						t.Error(err)
+					}
+				}()
+				var quit request
+				if how == "quit" {
+					quit = q.receive()
+				}
+				synctest.Wait()
+				if err := m.Execute(t.Context(), "after", nil, nil); !errors.Is(err, qmp.ErrEnded) || !strings.Contains(err.Error(), "QMP after: ") {
+					t.Errorf("a command afterwards: %v", err)
+				}
+				select {
+				case <-retired:
+					t.Error("it did not wait for the command before")
+				default:
+				}
+				q.reply(first, `"return": {}`)
+				if how == "quit" {
+					q.reply(quit, `"return": {}`)
+				}
+				<-retired
+				if err := before.Wait(t.Context(), nil); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// Retire waits no longer than it may.
+func TestRetireIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, m := connected(t)
+		go q.receive()
+		if _, err := m.Send(t.Context(), "never-answered", nil); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		m.Retire(ctx)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it took %v, want a second", took)
+		}
+	})
+}
+
 func TestEndReachesEverybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, m := connected(t)
