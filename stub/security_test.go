@@ -149,11 +149,11 @@ func checkMonitor(t *testing.T, set *token.FileSet, path string, call *ast.CallE
 	}
 	at, allowed := -1, monitorWord
 	switch sel.Sel.Name {
-	case "Execute":
+	case "Execute", "Send":
 		at = 1
 	case "hmp":
 		at, allowed = 2, hmpWord
-	case "HMP":
+	case "HMP", "SendHMP":
 		if path == "gdbtarget/target.go" { // hmp itself
 			return
 		}

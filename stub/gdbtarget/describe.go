@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"mcdtest/stub/qmp"
 	"mcdtest/stub/rsp"
 	"mcdtest/stub/target"
 )
@@ -28,41 +29,48 @@ var bigEndian = []string{"hppa", "m68k", "microblaze", "mips", "mips64", "or1k",
 // fullSystemReset is the only reset class that a stock QEMU has.
 var fullSystemReset = target.ResetClass{ID: 0, Name: "full_system_reset"}
 
-// describe fills in everything that New has to know. QMP and the gdbstub are asked side by side, as waiting for them in turn
-// would delay the first request; the run state comes first, since the gdbstub waits for it.
+// describe fills in everything that New has to know. QEMU answers one question after the other, to QMP and the gdbstub together;
+// it is never left without one, and what takes it longest, the memory tree, is asked for when the descriptions of the cores are
+// there and have to be read.
 func (t *Target) describe(ctx context.Context, cfg Config) error {
-	status, err := t.runStatus(ctx)
+	asked, err := t.mon.Send(ctx, "query-status", nil)
 	if err != nil {
 		return fmt.Errorf("ask QMP for the run state: %w", err)
 	}
-	running := status == "running"
-	if running {
-		if err := t.gdb.Interrupt(); err != nil {
-			return err
-		}
-		t.ownStops++
-	}
 	facts := make(chan monitorFacts, 1)
 	go func() { facts <- t.askMonitor(ctx, cfg.Machine) }()
-	err = t.gdb.Handshake()
-	var threads []string
-	var descriptions []*description
+	status, threads, texts, err := t.askStub(ctx, asked)
+	var tree *qmp.Call
 	if err == nil {
-		threads, descriptions, err = t.describeThreads()
+		tree, err = t.mon.SendHMP(ctx, -1, "info mtree -f")
 	}
 	f := <-facts
 	if err != nil {
-		return fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
+		return err
 	}
 	if f.err != nil {
 		return fmt.Errorf("describe the machine through QMP: %w", f.err)
 	}
+	descriptions := make(map[uint64]*description)
+	for pid, text := range texts {
+		if descriptions[pid], err = parseDescription(text); err != nil {
+			return fmt.Errorf("describe the machine through its gdbstub: %w", err)
+		}
+	}
+	var text string
+	if err := tree.Wait(ctx, &text); err != nil {
+		return fmt.Errorf("describe the machine through QMP: the memory tree: %w", err)
+	}
+	t.views = parseMtree(text)
+	running := status == "running"
 
 	slices.SortFunc(f.cpus, func(a, b cpu) int { return a.Index - b.Index })
 	if len(f.cpus) == 0 || len(f.cpus) != len(threads) {
 		return fmt.Errorf("QMP lists %d CPUs, the gdbstub %d threads", len(f.cpus), len(threads))
 	}
-	t.threads = threads
+	for _, th := range threads {
+		t.threads = append(t.threads, th.id)
+	}
 	t.before = slices.Contains(stopsBefore, f.arch)
 	t.idleSteps = f.arch == "i386" || f.arch == "x86_64" || len(f.cpus) > 1
 	t.info = target.Info{
@@ -74,7 +82,7 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 		t.info.Program = "qemu-system-" + f.arch
 	}
 	for i, c := range f.cpus {
-		d := descriptions[i]
+		d := descriptions[threads[i].pid]
 		t.info.Cores = append(t.info.Cores, target.Core{
 			Type: c.Type, AddressSpaces: t.addressSpaces(c.Index), Groups: d.groups, Registers: d.registers,
 		})
@@ -109,6 +117,27 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 	return nil
 }
 
+// askStub stops the VM if it runs, as the gdbstub answers only then, and asks the gdbstub for the threads and the texts that
+// describe them, by process.
+func (t *Target) askStub(ctx context.Context, asked *qmp.Call) (status string, threads []thread, texts map[uint64]parts, err error) {
+	if status, err = runStatus(ctx, asked); err != nil {
+		return status, nil, nil, fmt.Errorf("ask QMP for the run state: %w", err)
+	}
+	if status == "running" {
+		if err := t.gdb.Interrupt(); err != nil {
+			return status, nil, nil, err
+		}
+		t.ownStops.Add(1)
+	}
+	if err = t.gdb.Handshake(); err == nil {
+		threads, texts, err = t.readThreads()
+	}
+	if err != nil {
+		err = fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
+	}
+	return status, threads, texts, err
+}
+
 // monitorFacts are what QMP tells of a machine.
 type monitorFacts struct {
 	arch, machine string
@@ -116,13 +145,18 @@ type monitorFacts struct {
 	err           error
 }
 
-// askMonitor asks everything at the same time, as an answer takes QMP long, however small it is. machine is the machine's
-// name, if it is known.
+// askMonitor asks everything but the memory tree, all of it at once, as an answer takes QMP long, however small it is. machine
+// is the machine's name, if it is known.
 func (t *Target) askMonitor(ctx context.Context, machine string) monitorFacts {
 	f := monitorFacts{machine: machine}
+	asked, err := t.mon.Send(ctx, "query-cpus-fast", nil)
+	if err != nil {
+		f.err = err
+		return f
+	}
 	questions := []func() error{
 		func() error {
-			if err := t.mon.Execute(ctx, "query-cpus-fast", nil, &f.cpus); err != nil {
+			if err := asked.Wait(ctx, &f.cpus); err != nil {
 				return err
 			}
 			var types []func() error
@@ -133,11 +167,6 @@ func (t *Target) askMonitor(ctx context.Context, machine string) monitorFacts {
 				}
 			}
 			return together(types)
-		},
-		func() error {
-			text, err := t.hmp(ctx, -1, "info mtree -f")
-			t.views = parseMtree(text)
-			return err
 		},
 	}
 	if machine == "" {
@@ -189,10 +218,19 @@ func machineName(qom string) string {
 }
 
 func (t *Target) runStatus(ctx context.Context) (string, error) {
+	asked, err := t.mon.Send(ctx, "query-status", nil)
+	if err != nil {
+		return "", err
+	}
+	return runStatus(ctx, asked)
+}
+
+// runStatus is the answer to query-status.
+func runStatus(ctx context.Context, asked *qmp.Call) (string, error) {
 	var s struct {
 		Status string `json:"status"`
 	}
-	err := t.mon.Execute(ctx, "query-status", nil, &s)
+	err := asked.Wait(ctx, &s)
 	return s.Status, err
 }
 
@@ -237,9 +275,9 @@ func parseThread(id string) (thread, error) {
 	return th, nil
 }
 
-// describeThreads lists the threads of every cluster (a process to the gdbstub) in the order of their numbers, which
-// is that of the CPU indices, each with the description of its cluster.
-func (t *Target) describeThreads() ([]string, []*description, error) {
+// readThreads lists the threads of every cluster (a process to the gdbstub) in the order of their numbers, which is that of the
+// CPU indices, and reads what describes each cluster.
+func (t *Target) readThreads() ([]thread, map[uint64]parts, error) {
 	// The stub attaches to the first process by itself; each further one has to be asked for.
 	for pid := 2; ; pid++ {
 		reply, err := t.gdb.Exchange(fmt.Sprintf("vAttach;%x", pid))
@@ -255,19 +293,15 @@ func (t *Target) describeThreads() ([]string, []*description, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	byProcess := make(map[uint64]*description)
-	var ids []string
-	var descriptions []*description
+	texts := make(map[uint64]parts)
 	for _, th := range list {
-		if byProcess[th.pid] == nil {
-			if byProcess[th.pid], err = t.describeThread(th.id); err != nil {
+		if texts[th.pid] == nil {
+			if texts[th.pid], err = t.readParts(th.id); err != nil {
 				return nil, nil, err
 			}
 		}
-		ids = append(ids, th.id)
-		descriptions = append(descriptions, byProcess[th.pid])
 	}
-	return ids, descriptions, nil
+	return list, texts, nil
 }
 
 func (t *Target) listThreads() ([]thread, error) {
@@ -302,41 +336,42 @@ func (t *Target) listThreads() ([]thread, error) {
 	}
 }
 
-// describeThread reads the description of a thread's cluster: target.xml first, and then all that it includes at once.
-func (t *Target) describeThread(id string) (*description, error) {
-	part := func(annex string) string { return t.gdb.Xfer("features", annex, 0) }
-	parts := make(map[string][]byte) // the whole ones
-	keep := func(annex, reply string) {
-		if text, last := strings.CutPrefix(reply, "l"); last {
-			parts[annex] = []byte(text)
+// readParts reads what describes a thread's cluster: target.xml, and what it includes at once, as much of each as a reply holds.
+func (t *Target) readParts(id string) (parts, error) {
+	read := parts{targetXML: nil}
+	for wanted := []string{targetXML}; len(wanted) > 0; {
+		requests := []string{"Hg" + id}
+		for _, annex := range wanted {
+			requests = append(requests, t.gdb.Xfer("features", annex, len(read[annex])))
 		}
-	}
-	replies, err := t.exchanges("Hg"+id, part(targetXML))
-	if err != nil {
-		return nil, err
-	}
-	if replies[0] != "OK" {
-		return nil, fmt.Errorf("gdbstub answers %q to Hg%s", replies[0], id)
-	}
-	keep(targetXML, replies[1])
-	if annexes := includes(parts[targetXML]); len(annexes) > 0 {
-		requests := make([]string, len(annexes))
-		for i, annex := range annexes {
-			requests[i] = part(annex)
-		}
-		if replies, err = t.exchanges(requests...); err != nil {
+		replies, err := t.exchanges(requests...)
+		if err != nil {
 			return nil, err
 		}
-		for i, annex := range annexes {
-			keep(annex, replies[i])
+		if replies[0] != "OK" {
+			return nil, fmt.Errorf("gdbstub answers %q to Hg%s", replies[0], id)
 		}
+		var next []string
+		for i, annex := range wanted {
+			text, last, err := rsp.XferReply([]byte(replies[1+i]))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", requests[1+i], err)
+			}
+			read[annex] = append(read[annex], text...)
+			if !last {
+				next = append(next, annex)
+				continue
+			}
+			for _, annex := range includes(read[annex]) {
+				if _, known := read[annex]; !known {
+					read[annex] = nil
+					next = append(next, annex)
+				}
+			}
+		}
+		wanted = next
 	}
-	return parseDescription(func(annex string) ([]byte, error) {
-		if text, ok := parts[annex]; ok {
-			return text, nil
-		}
-		return t.gdb.ReadXfer("features", annex)
-	})
+	return read, nil
 }
 
 // exchanges sends packets in one write and returns their replies, of whatever kind.

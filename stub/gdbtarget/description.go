@@ -8,27 +8,55 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"mcdtest/stub/target"
 )
 
-// description is what target.xml and its parts say of one core type.
+// description is what target.xml and its parts say of one core type. It is not changed any more: several Targets have it.
 type description struct {
 	groups    []target.RegisterGroup
 	registers []target.Register
+}
+
+// parts are the texts of a description, by their names.
+type parts map[string][]byte
+
+// parsed are descriptions by their texts. Machines that follow each other in one process are often of the same kind, and reading
+// their XML takes about as long as QEMU takes for all that it is asked beforehand.
+var parsed struct {
+	sync.Mutex
+	byText map[string]*description
+}
+
+// keepParsed is how many descriptions are kept: a few for each architecture.
+const keepParsed = 32
+
+// text is all of the parts in one.
+func (p parts) text() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		fmt.Fprintf(&b, "%s\x00%s\x00", name, p[name])
+	}
+	return b.String()
 }
 
 const targetXML = "target.xml"
 
 // includes lists the parts that a part of a target description includes, as far as it can be read.
 func includes(text []byte) []string {
+	if !bytes.Contains(text, []byte("include")) {
+		return nil // as all but target.xml
+	}
 	dec := xml.NewDecoder(bytes.NewReader(text))
 	dec.Strict = false
 	var list []string
 	for {
-		tok, err := dec.Token()
+		tok, err := dec.RawToken()
 		if err != nil {
 			return list
 		}
@@ -47,33 +75,43 @@ func attr(el xml.StartElement, name string) string {
 	return ""
 }
 
-// parseDescription reads target.xml, whose includes are read through fetch. Registers are numbered in document order
-// unless regnum says otherwise, across features, as GDB does it. QEMU's files use an undeclared xi: prefix and have
-// comments that hold <reg> elements, so a real XML reader is needed, and one that is not strict.
-func parseDescription(fetch func(annex string) ([]byte, error)) (*description, error) {
+// parseDescription reads target.xml and what it includes. Registers are numbered in document order unless regnum says
+// otherwise, across features, as GDB does it. QEMU's files use an undeclared xi: prefix and have comments that hold <reg>
+// elements, so a real XML reader is needed, and one that is not strict.
+func parseDescription(p parts) (*description, error) {
+	text := p.text()
+	parsed.Lock()
+	defer parsed.Unlock()
+	if d := parsed.byText[text]; d != nil {
+		return d, nil
+	}
 	d := &description{}
 	next := 0
-	if err := d.parse(targetXML, fetch, &next, 0); err != nil {
+	if err := d.parse(p, targetXML, &next, 0); err != nil {
 		return nil, err
 	}
 	if len(d.registers) == 0 {
 		return nil, errors.New("the target description lists no registers")
 	}
+	if parsed.byText == nil || len(parsed.byText) >= keepParsed {
+		parsed.byText = make(map[string]*description)
+	}
+	parsed.byText[text] = d
 	return d, nil
 }
 
-func (d *description) parse(annex string, fetch func(string) ([]byte, error), next *int, depth int) error {
+func (d *description) parse(p parts, annex string, next *int, depth int) error {
 	if depth > 4 {
 		return fmt.Errorf("target description: %s is included too deeply", annex)
 	}
-	text, err := fetch(annex)
-	if err != nil {
-		return fmt.Errorf("target description %s: %w", annex, err)
+	text, ok := p[annex]
+	if !ok {
+		return fmt.Errorf("target description: %s is included and was not read", annex)
 	}
 	dec := xml.NewDecoder(bytes.NewReader(text))
 	dec.Strict = false
 	for {
-		tok, err := dec.Token()
+		tok, err := dec.RawToken()
 		if err == io.EOF {
 			return nil
 		}
@@ -86,7 +124,7 @@ func (d *description) parse(annex string, fetch func(string) ([]byte, error), ne
 		}
 		switch el.Name.Local {
 		case "include":
-			if err := d.parse(attr(el, "href"), fetch, next, depth+1); err != nil {
+			if err := d.parse(p, attr(el, "href"), next, depth+1); err != nil {
 				return err
 			}
 		case "feature":

@@ -6,12 +6,48 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	goqmp "github.com/digitalocean/go-qemu/qmp"
 
 	"mcdtest/stub/target"
 )
+
+// counter counts events that are still to come.
+type counter struct{ atomic.Int64 }
+
+// take takes one off, if there is one.
+func (c *counter) take() bool {
+	for {
+		n := c.Load()
+		if n == 0 {
+			return false
+		}
+		if c.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+}
+
+// takenOwn takes in an event of this package's own doing, which needs only be counted: most are, and whoever speaks to the gdbstub
+// would have to wake the watcher otherwise. Events are taken in in order, so those before it must have been.
+func (t *Target) takenOwn(ev goqmp.Event, before uint64) bool {
+	if t.handled.Load() != before {
+		return false
+	}
+	own := false
+	switch ev.Event {
+	case "STOP":
+		own = t.ownStops.take()
+	case "RESUME":
+		own = t.ownResumes.take()
+	}
+	if own {
+		t.handled.Add(1)
+	}
+	return own
+}
 
 // watch takes in QMP's events until the monitor ends. Every STOP and RESUME that this package has caused is counted
 // beforehand, so what is left over is the doing of somebody else, or a trigger.
@@ -42,8 +78,7 @@ func (t *Target) watch(events <-chan goqmp.Event) {
 func (t *Target) onStop() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ownStops > 0 {
-		t.ownStops--
+	if t.ownStops.take() {
 		return nil
 	}
 	if !t.vmRunning {
@@ -89,8 +124,7 @@ func (t *Target) status() (string, error) {
 func (t *Target) onResume() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ownResumes > 0 {
-		t.ownResumes--
+	if t.ownResumes.take() {
 		return nil
 	}
 	t.foreignAt = time.Now()

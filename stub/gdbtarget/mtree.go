@@ -3,7 +3,6 @@
 package gdbtarget
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -86,13 +85,6 @@ type addressSpaceView struct {
 	view       *flatView
 }
 
-var (
-	asLine    = regexp.MustCompile(`^\s*AS "([^"]*)", root: (.*)$`)
-	rangeLine = regexp.MustCompile(`^\s*([0-9a-f]{16})-([0-9a-f]{16}) \(prio -?\d+, ([^)]*)\): (.*)$`)
-	// QEMU prints ranges of a region that does not start at its beginning as "name @offset".
-	offsetSuffix = regexp.MustCompile(`^(.*?)(?: @([0-9a-f]{16}))?(?: KVM| owner:.*)*$`)
-)
-
 // parseMtree reads HMP `info mtree -f`.
 func parseMtree(text string) []addressSpaceView {
 	var all []addressSpaceView
@@ -105,41 +97,65 @@ func parseMtree(text string) []addressSpaceView {
 		if view == nil {
 			continue
 		}
-		if m := asLine.FindStringSubmatch(line); m != nil {
-			root := m[2]
-			if i := strings.Index(root, ", alias "); i >= 0 {
-				root = root[:i]
-			}
-			all = append(all, addressSpaceView{name: m[1], root: root, view: view})
+		if name, root, ok := parseAddressSpace(line); ok {
+			all = append(all, addressSpaceView{name: name, root: root, view: view})
 			continue
 		}
-		m := rangeLine.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		first, err1 := strconv.ParseUint(m[1], 16, 64)
-		last, err2 := strconv.ParseUint(m[2], 16, 64)
-		if err1 != nil || err2 != nil {
+		first, last, kind, name, ok := parseRange(line)
+		if !ok {
 			continue
 		}
 		r := memoryRange{first: first, last: last}
-		switch m[3] {
+		switch kind {
 		case "ram", "rom", "romd", "nv-ram", "nv-rom", "nv-romd":
 			r.kind = ram
 		default: // i/o, ramd, container leftovers
 			r.kind = device
 		}
 		// Where in its region the range begins belongs to its identity.
-		name := m[4]
-		offset := uint64(0)
-		if s := offsetSuffix.FindStringSubmatch(name); s != nil {
-			name = s[1]
-			if s[2] != "" {
-				offset, _ = strconv.ParseUint(s[2], 16, 64)
-			}
-		}
+		name, offset := parseRegion(name)
 		r.region = name + "@" + strconv.FormatUint(first-offset, 16)
 		view.ranges = append(view.ranges, r)
 	}
 	return all
+}
+
+// parseAddressSpace reads ` AS "cpu-memory-0", root: system`. What a root is an alias of is left out.
+func parseAddressSpace(line string) (name, root string, ok bool) {
+	rest, ok := strings.CutPrefix(strings.TrimLeft(line, " "), `AS "`)
+	if !ok {
+		return "", "", false
+	}
+	if name, root, ok = strings.Cut(rest, `", root: `); !ok {
+		return "", "", false
+	}
+	root, _, _ = strings.Cut(root, ", alias ")
+	return name, root, true
+}
+
+// parseRange reads `  0000000040000000-0000000040ffffff (prio 0, ram): mach-virt.ram`.
+func parseRange(line string) (first, last uint64, kind, region string, ok bool) {
+	const digits = 16
+	line = strings.TrimLeft(line, " ")
+	if len(line) < 2*digits+1 || line[digits] != '-' {
+		return 0, 0, "", "", false
+	}
+	first, err1 := strconv.ParseUint(line[:digits], 16, 64)
+	last, err2 := strconv.ParseUint(line[digits+1:2*digits+1], 16, 64)
+	rest, prio := strings.CutPrefix(line[2*digits+1:], " (prio ")
+	_, rest, comma := strings.Cut(rest, ", ")
+	kind, region, ok = strings.Cut(rest, "): ")
+	return first, last, kind, region, ok && prio && comma && err1 == nil && err2 == nil
+}
+
+// parseRegion reads what a range is part of: its name, and behind an "@" where the range begins in it, if that is not its start.
+func parseRegion(text string) (name string, offset uint64) {
+	text, _, _ = strings.Cut(text, " owner:")
+	text = strings.TrimSuffix(text, " KVM")
+	if at := strings.LastIndex(text, " @"); at >= 0 && len(text) == at+2+16 {
+		if n, err := strconv.ParseUint(text[at+2:], 16, 64); err == nil {
+			return text[:at], n
+		}
+	}
+	return text, 0
 }

@@ -3,7 +3,7 @@
 package gdbtarget
 
 import (
-	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,22 +12,15 @@ import (
 )
 
 func TestParseDescription(t *testing.T) {
-	files := map[string]string{
-		"target.xml": `<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target><architecture>x</architecture>
-			<xi:include href="core.xml"/><xi:include href="sys.xml"/></target>`,
+	files := parts{
+		"target.xml": []byte(`<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target><architecture>x</architecture>
+			<xi:include href="core.xml"/><xi:include href="sys.xml"/></target>`),
 		// A comment that holds registers, a gap, and a name that occurs twice, as in QEMU's own files.
-		"core.xml": `<feature name="org.gnu.gdb.x.core"><reg name="r0" bitsize="32"/><!-- <reg name="no" bitsize="32"/> -->
-			<reg name="pc" bitsize="32" type="code_ptr"/><reg name="flags" bitsize="32" regnum="25"/><reg name="d0" bitsize="64"/></feature>`,
-		"sys.xml": `<feature name="org.qemu.x.sys"><reg name="DUMMY" bitsize="32"/><reg name="DUMMY" bitsize="1"/></feature>`,
+		"core.xml": []byte(`<feature name="org.gnu.gdb.x.core"><reg name="r0" bitsize="32"/><!-- <reg name="no" bitsize="32"/> -->
+			<reg name="pc" bitsize="32" type="code_ptr"/><reg name="flags" bitsize="32" regnum="25"/><reg name="d0" bitsize="64"/></feature>`),
+		"sys.xml": []byte(`<feature name="org.qemu.x.sys"><reg name="DUMMY" bitsize="32"/><reg name="DUMMY" bitsize="1"/></feature>`),
 	}
-	fetch := func(annex string) ([]byte, error) {
-		text, ok := files[annex]
-		if !ok {
-			return nil, errors.New("no such file")
-		}
-		return []byte(text), nil
-	}
-	d, err := parseDescription(fetch)
+	d, err := parseDescription(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,10 +41,35 @@ func TestParseDescription(t *testing.T) {
 		`<target><xi:include href="target.xml"/></target>`,
 		`<target></target>`,
 	} {
-		files["target.xml"] = bad
-		if d, err := parseDescription(fetch); err == nil {
+		files["target.xml"] = []byte(bad)
+		if d, err := parseDescription(files); err == nil {
 			t.Errorf("%s: no error, %+v", bad, d)
 		}
+	}
+}
+
+// A description is parsed once, as long as its texts are the same.
+func TestParsedOnce(t *testing.T) {
+	parse := func(core string) *description {
+		t.Helper()
+		d, err := parseDescription(parts{"target.xml": []byte(`<target><xi:include href="core.xml"/></target>`), "core.xml": []byte(core)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	const core = `<feature name="f"><reg name="r0" bitsize="32"/></feature>`
+	if a, b := parse(core), parse(core); a != b {
+		t.Error("the same texts were parsed twice")
+	}
+	if d := parse(`<feature name="f"><reg name="r1" bitsize="32"/></feature>`); d.registers[0].Name != "r1" {
+		t.Errorf("another text gives register %s, want r1", d.registers[0].Name)
+	}
+	for i := range 2 * keepParsed {
+		parse(fmt.Sprintf(`<feature name="f%d"><reg name="r0" bitsize="32"/></feature>`, i))
+	}
+	if n := len(parsed.byText); n > keepParsed {
+		t.Errorf("%d descriptions are kept, want at most %d", n, keepParsed)
 	}
 }
 

@@ -199,7 +199,7 @@ func (t *Target) pause() error {
 	for {
 		reply, err := t.gdb.WaitStop(askAfter)
 		if err == nil {
-			t.ownStops++
+			t.ownStops.Add(1)
 			if err := t.absorb(reply, true); err != nil {
 				return err
 			}
@@ -217,7 +217,7 @@ func (t *Target) pause() error {
 		if status != "running" {
 			// The stop reply is written before the run state changes, so it is there by now, if one comes at all: a
 			// stop by somebody else, after a resume by somebody else, has none.
-			t.ownStops++
+			t.ownStops.Add(1)
 			if reply, err := t.gdb.WaitStop(lateReply); err == nil {
 				return t.absorb(reply, true)
 			} else if !errors.Is(err, rsp.ErrTimeout) {
@@ -301,13 +301,13 @@ func (t *Target) resume() error {
 		}
 		command = b.String()
 	}
-	t.ownResumes++
+	t.ownResumes.Add(1)
 	t.selected = -1 // a stop selects the core that it names
 	if err := t.gdb.Resume(command); err != nil {
 		if errors.Is(err, rsp.ErrTimeout) {
 			t.vmRunning, t.foreign = true, false // when QEMU comes round to it; what stops the VM comes behind
 		} else {
-			t.ownResumes--
+			t.ownResumes.take()
 		}
 		return fmt.Errorf("resume the VM: %w", t.wireError(err))
 	}
@@ -397,19 +397,19 @@ func (t *Target) halted(core int) (bool, error) {
 
 // tryStep is stepPatiently for a core that may have no processor of the host in time.
 func (t *Target) tryStep(core int, limit time.Duration) ([]byte, error) {
-	t.ownResumes++
+	t.ownResumes.Add(1)
 	t.selected = -1
 	if err := t.gdb.Resume("vCont;s:" + t.threads[core]); err != nil {
 		if errors.Is(err, rsp.ErrTimeout) {
-			t.ownStops++ // QEMU will make the step when it comes round to it
+			t.ownStops.Add(1) // QEMU will make the step when it comes round to it
 		} else {
-			t.ownResumes--
+			t.ownResumes.take()
 		}
 		return nil, t.wireError(err)
 	}
 	reply, err := t.gdb.WaitStop(limit)
 	if err == nil {
-		t.ownStops++
+		t.ownStops.Add(1)
 		return reply, nil
 	}
 	if !errors.Is(err, rsp.ErrTimeout) {
@@ -420,10 +420,10 @@ func (t *Target) tryStep(core int, limit time.Duration) ([]byte, error) {
 	}
 	reply, err = t.gdb.WaitStop(stopTimeout)
 	if err != nil {
-		t.ownStops++ // it will
+		t.ownStops.Add(1) // it will
 		return nil, fmt.Errorf("a step did not end and the VM does not stop: %w", t.wireError(err))
 	}
-	t.ownStops++
+	t.ownStops.Add(1)
 	if !parseStop(reply).trap {
 		return nil, fmt.Errorf("%w: core %d executed nothing for %v", target.ErrUnreachable, core, limit)
 	}
@@ -571,7 +571,7 @@ func (t *Target) findHit() error {
 			return err
 		}
 		if reply, err := t.gdb.WaitStop(askAfter); err == nil {
-			t.ownStops++
+			t.ownStops.Add(1)
 			return t.absorb(reply, false)
 		} else if !errors.Is(err, rsp.ErrTimeout) {
 			return t.wireError(err)

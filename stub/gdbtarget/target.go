@@ -98,16 +98,17 @@ type Target struct {
 	// interrupted: the VM has not stopped in time when it was interrupted here. When it does, that means nothing.
 	interrupted bool
 	// Events that QMP will still send for what has been done here: they are not somebody else's doing.
-	ownResumes, ownStops, ownResets int
-	books                           *target.Triggers
-	inserted                        map[target.Trigger]bool // what the gdbstub has
-	doubtful                        map[target.Trigger]bool // what it may have or lack, since a change of it was given up
-	asleep                          map[int]uint64          // pc of a core that is meant to run and executed nothing when it was stepped
-	unexplained                     map[int]uint64          // pc of the last trap of a core that nothing explains
-	selected                        int                     // core of the last Hg, -1 unknown
-	dropping                        bool                    // dropOwed runs
-	views                           []addressSpaceView      // last `info mtree -f`
-	buf                             []byte
+	ownResumes, ownStops counter // others take from them
+	ownResets            int
+	books                *target.Triggers
+	inserted             map[target.Trigger]bool // what the gdbstub has
+	doubtful             map[target.Trigger]bool // what it may have or lack, since a change of it was given up
+	asleep               map[int]uint64          // pc of a core that is meant to run and executed nothing when it was stepped
+	unexplained          map[int]uint64          // pc of the last trap of a core that nothing explains
+	selected             int                     // core of the last Hg, -1 unknown
+	dropping             bool                    // dropOwed runs
+	views                []addressSpaceView      // last `info mtree -f`
+	buf                  []byte
 }
 
 var (
@@ -136,8 +137,8 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 		return nil, err
 	}
 	// Subscribed before anything is done, so that no event is missed.
-	events, before, err := t.mon.CountedEvents(loopCtx)
-	t.handled.Store(before)
+	events, before, err := t.mon.CountedEvents(loopCtx, t.takenOwn)
+	t.handled.Add(before)
 	if err != nil {
 		return fail(fmt.Errorf("QMP events: %w", err))
 	}
@@ -237,7 +238,7 @@ const disturbance = time.Second
 // way would then be taken for those of the request that comes next.
 func (t *Target) disturbed() bool {
 	pending := t.mon.EventCount() - t.handled.Load()
-	return pending > uint64(t.ownStops+t.ownResumes+t.ownResets) || time.Since(t.foreignAt) < disturbance
+	return pending > uint64(t.ownStops.Load()+t.ownResumes.Load()+int64(t.ownResets)) || time.Since(t.foreignAt) < disturbance
 }
 
 // catchUp makes sure that what somebody else has done with QMP is known, before a request is taken for one that changes

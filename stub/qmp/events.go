@@ -14,6 +14,7 @@ import (
 // for a subscriber.
 type subscription struct {
 	cancel context.CancelFunc
+	taken  func(e goqmp.Event, before uint64) bool // nil: every event is queued
 
 	mu       sync.Mutex
 	queue    []goqmp.Event
@@ -25,14 +26,16 @@ type subscription struct {
 // times. The channel is closed when ctx ends, at once by Disconnect, and when QEMU closes the connection, after the
 // events that came before that.
 func (m *Monitor) Events(ctx context.Context) (<-chan goqmp.Event, error) {
-	events, _, err := m.CountedEvents(ctx)
+	events, _, err := m.CountedEvents(ctx, nil)
 	return events, err
 }
 
-// CountedEvents is Events, and says how many events EventCount has counted that came before and are not returned.
-func (m *Monitor) CountedEvents(ctx context.Context) (events <-chan goqmp.Event, before uint64, err error) {
+// CountedEvents is Events, and says how many events EventCount has counted that came before and are not returned. taken, unless
+// nil, sees each event first, with the count of those before it, and says whether that was all; it must not wait, nor ask the
+// Monitor anything.
+func (m *Monitor) CountedEvents(ctx context.Context, taken func(e goqmp.Event, before uint64) bool) (events <-chan goqmp.Event, before uint64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &subscription{cancel: cancel, wake: make(chan struct{}, 1)}
+	s := &subscription{cancel: cancel, taken: taken, wake: make(chan struct{}, 1)}
 
 	m.mu.Lock()
 	if m.err != nil {

@@ -248,10 +248,12 @@ func (m *Monitor) dispatch(msg message) {
 	defer m.mu.Unlock()
 	switch {
 	case msg.Event.Event != "":
-		m.events++
 		for s := range m.subs {
-			s.push(msg.Event)
+			if s.taken == nil || !s.taken(msg.Event, m.events) {
+				s.push(msg.Event)
+			}
 		}
+		m.events++
 	case msg.QMP != nil:
 		select {
 		case <-m.greeting:

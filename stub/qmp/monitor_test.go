@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,6 +226,31 @@ func TestAfterTimeout(t *testing.T) {
 }
 
 // Hole 5: the end of QEMU does not always reach those who wait for events. Events that came before it are kept.
+// What a subscriber takes where it arrives is not queued for it, and is counted all the same.
+func TestTakenEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, m := connected(t)
+		q.event(1)
+		synctest.Wait()
+		var seen []uint64
+		events, before, err := m.CountedEvents(t.Context(), func(e goqmp.Event, before uint64) bool {
+			seen = append(seen, before)
+			return e.Data["n"] == 2.0
+		})
+		if err != nil || before != 1 {
+			t.Fatalf("%d events before, %v", before, err)
+		}
+		q.event(2)
+		q.event(3)
+		if e := <-events; e.Data["n"] != 3.0 {
+			t.Errorf("the first event is %v, want the third", e)
+		}
+		if n := m.EventCount(); n != 3 || !slices.Equal(seen, []uint64{1, 2}) {
+			t.Errorf("%d events were counted, and seen with %v before them; want 3, and 1 and 2", n, seen)
+		}
+	})
+}
+
 // A monitor that was retired, or has said quit, sends nothing any more, and what it had sent before is answered.
 func TestRetired(t *testing.T) {
 	for _, how := range []string{"retired", "quit"} {

@@ -613,6 +613,19 @@ func (c *Client) Xfer(object, annex string, offset int) string {
 	return fmt.Sprintf("qXfer:%s:read:%s:%x,%x", object, annex, offset, c.size-16)
 }
 
+// XferReply is what such a reply brings, and whether that was the last of the object.
+func XferReply(reply []byte) (text []byte, last bool, err error) {
+	switch {
+	case len(reply) == 0:
+		return nil, false, errors.New("the gdbstub has no such object")
+	case reply[0] == 'l':
+		return reply[1:], true, nil
+	case reply[0] == 'm' && len(reply) > 1:
+		return reply[1:], false, nil
+	}
+	return nil, false, fmt.Errorf("the gdbstub answers %.40q", reply)
+}
+
 // ReadXfer reads a whole qXfer object.
 func (c *Client) ReadXfer(object, annex string) ([]byte, error) {
 	var all []byte
@@ -621,15 +634,13 @@ func (c *Client) ReadXfer(object, annex string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(reply) == 0 {
-			return nil, fmt.Errorf("gdbstub has no qXfer:%s:read", object)
+		text, last, err := XferReply(reply)
+		if err != nil {
+			return nil, fmt.Errorf("read %s %s through qXfer: %w", object, annex, err)
 		}
-		all = append(all, reply[1:]...)
-		switch {
-		case reply[0] == 'l':
+		all = append(all, text...)
+		if last {
 			return all, nil
-		case reply[0] != 'm' || len(reply) == 1:
-			return nil, fmt.Errorf("gdbstub answers %.40q to qXfer:%s:read:%s", reply, object, annex)
 		}
 	}
 }
