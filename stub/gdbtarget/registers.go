@@ -86,7 +86,7 @@ func (t *Target) receiveSelect(due bool) error {
 	}
 	reply, err := t.gdb.Receive(rsp.Timeout)
 	if err == nil && !bytes.Equal(reply, []byte("OK")) {
-		err = fmt.Errorf("gdbstub answers %q to Hg", reply)
+		err = fmt.Errorf("%w: gdbstub answers %q to Hg", target.ErrUnreachable, reply)
 	}
 	if err != nil {
 		t.selected = -1
@@ -166,14 +166,23 @@ func (t *Target) writeRegister(core int, reg target.Register, p []byte) error {
 // pcNames are what target descriptions call the program counter.
 var pcNames = []string{"pc", "rip", "eip", "pswa"}
 
-// pc reads the program counter of a core while the VM stands.
-func (t *Target) pc(core int) (uint64, error) {
+// pcRegister is the program counter of a core.
+func (t *Target) pcRegister(core int) (target.Register, bool) {
 	for _, name := range pcNames {
-		if v, ok, err := t.namedRegister(core, name); ok || err != nil {
-			return v, err
+		if reg, ok := t.namedRegister(core, name); ok {
+			return reg, true
 		}
 	}
-	return 0, fmt.Errorf("%w: none of core %d is called %v", target.ErrNoRegister, core, pcNames)
+	return target.Register{}, false
+}
+
+// pc reads the program counter of a core while the VM stands.
+func (t *Target) pc(core int) (uint64, error) {
+	reg, ok := t.pcRegister(core)
+	if !ok {
+		return 0, fmt.Errorf("%w: none of core %d is called %v", target.ErrNoRegister, core, pcNames)
+	}
+	return t.value(core, reg)
 }
 
 // lastAddress is the end of a core's logical addresses, which are as wide as its program counter.
@@ -186,23 +195,42 @@ func (t *Target) lastAddress(core int) uint64 {
 	return 1<<64 - 1
 }
 
-// namedRegister reads a register of at most 64 bits by its name, if the core has it.
-func (t *Target) namedRegister(core int, name string) (value uint64, ok bool, err error) {
+// namedRegister finds a register of at most 64 bits by its name.
+func (t *Target) namedRegister(core int, name string) (target.Register, bool) {
 	for _, reg := range t.info.Cores[core].Registers {
-		if reg.Name != name || reg.Bits > 64 {
-			continue
+		if reg.Name == name && reg.Bits <= 64 {
+			return reg, true
 		}
-		p, err := t.readRegister(core, reg, nil)
-		if err != nil {
-			return 0, false, err
-		}
-		var wide [8]byte
-		if t.info.BigEndian {
-			copy(wide[8-len(p):], p)
-			return binary.BigEndian.Uint64(wide[:]), true, nil
-		}
-		copy(wide[:], p)
-		return binary.LittleEndian.Uint64(wide[:]), true, nil
 	}
-	return 0, false, nil
+	return target.Register{}, false
+}
+
+// readNamed reads such a register, if the core has it.
+func (t *Target) readNamed(core int, name string) (value uint64, ok bool, err error) {
+	reg, ok := t.namedRegister(core, name)
+	if !ok {
+		return 0, false, nil
+	}
+	value, err = t.value(core, reg)
+	return value, err == nil, err
+}
+
+// value reads such a register.
+func (t *Target) value(core int, reg target.Register) (uint64, error) {
+	p, err := t.readRegister(core, reg, nil)
+	if err != nil {
+		return 0, err
+	}
+	return t.number(p), nil
+}
+
+// number is the value of a register of at most 64 bits.
+func (t *Target) number(p []byte) uint64 {
+	var wide [8]byte
+	if t.info.BigEndian {
+		copy(wide[8-len(p):], p)
+		return binary.BigEndian.Uint64(wide[:])
+	}
+	copy(wide[:], p)
+	return binary.LittleEndian.Uint64(wide[:])
 }

@@ -343,40 +343,51 @@ func (t *Target) step(core int, among bool) error {
 
 // stepOnce lets the gdbstub execute one instruction of one core and returns its stop reply.
 func (t *Target) stepOnce(core int, limit time.Duration) ([]byte, error) {
-	if !t.idleSteps {
-		return t.stepPatiently(core, limit)
-	}
-	before, err := t.pc(core)
-	if err != nil {
-		return nil, err
-	}
 	for tries := 1; ; tries++ {
-		reply, err := t.stepPatiently(core, limit)
-		if err != nil || parseStop(reply).kind.Valid() || tries == idleTries {
+		before, reply, err := t.stepPatiently(core, limit)
+		if err != nil || !t.idleSteps || !before.known || parseStop(reply).kind.Valid() || tries == idleTries {
 			return reply, err
 		}
 		reply = slices.Clone(reply)
-		if after, err := t.pc(core); err != nil || after != before {
+		if after, err := t.pc(core); err != nil || after != before.pc {
 			return reply, err
 		}
 		// Nothing was executed, or a jump to itself, which may be executed again.
 	}
 }
 
+// wireOnly leaves out that the stub would not answer: then the step is made all the same.
+func wireOnly(err error) error {
+	if errors.Is(err, target.ErrUnreachable) {
+		return nil
+	}
+	return err
+}
+
+// place is where a core stood before a step.
+type place struct {
+	pc    uint64
+	known bool
+}
+
 // stepPatiently is stepOnce for a machine that does not answer without having made the step.
-func (t *Target) stepPatiently(core int, limit time.Duration) ([]byte, error) {
+func (t *Target) stepPatiently(core int, limit time.Duration) (place, []byte, error) {
 	end := time.Now().Add(stopTimeout)
 	for {
-		reply, err := t.tryStep(core, limit)
+		before, reply, err := t.tryStep(core, limit)
 		if !errors.Is(err, target.ErrUnreachable) || t.ctx.Err() != nil || time.Now().After(end) {
-			return reply, err
+			return before, reply, err
+		}
+		reply = slices.Clone(reply)
+		if after, err := t.pc(core); err != nil || before.known && after != before.pc {
+			return before, reply, err // made in the moment in which it was given up
 		}
 		halted, haltedErr := t.halted(core)
 		if haltedErr != nil {
-			return nil, haltedErr
+			return before, nil, haltedErr
 		}
 		if halted {
-			return nil, fmt.Errorf("%w; it is powered off or waits for an interrupt", err)
+			return before, nil, fmt.Errorf("%w; it is powered off or waits for an interrupt", err)
 		}
 		// It had no processor of the host for so long. It has made no step, so it may make another one.
 	}
@@ -395,39 +406,57 @@ func (t *Target) halted(core int) (bool, error) {
 	return bytes.Contains(text, []byte("[halted")), nil
 }
 
-// tryStep is stepPatiently for a core that may have no processor of the host in time.
-func (t *Target) tryStep(core int, limit time.Duration) ([]byte, error) {
+// tryStep is stepPatiently for a core that may have no processor of the host in time. Where the core stood is asked in the same
+// write: if the step has to be given up, QEMU does not tell whether it was made.
+func (t *Target) tryStep(core int, limit time.Duration) (before place, reply []byte, err error) {
+	pc, hasPC := t.pcRegister(core)
+	due := false
+	queue := func() {
+		due = t.queueSelect(core)
+		t.gdb.QueueRegister(pc.Number, nil)
+	}
+	receive := func() error {
+		selectErr := t.receiveSelect(due)
+		p, err := t.receiveRegister(pc, nil)
+		if err == nil && selectErr == nil {
+			before = place{t.number(p), true}
+		}
+		return errors.Join(wireOnly(selectErr), wireOnly(err))
+	}
+	if !hasPC {
+		queue, receive = nil, nil
+	}
 	t.ownResumes.Add(1)
+	err = t.gdb.ResumeAfter(queue, receive, "vCont;s:"+t.threads[core])
 	t.selected = -1
-	if err := t.gdb.Resume("vCont;s:" + t.threads[core]); err != nil {
+	if err != nil {
 		if errors.Is(err, rsp.ErrTimeout) {
 			t.ownStops.Add(1) // QEMU will make the step when it comes round to it
 		} else {
 			t.ownResumes.take()
 		}
-		return nil, t.wireError(err)
+		return before, nil, t.wireError(err)
 	}
-	reply, err := t.gdb.WaitStop(limit)
+	reply, err = t.gdb.WaitStop(limit)
 	if err == nil {
 		t.ownStops.Add(1)
-		return reply, nil
+		return before, reply, nil
 	}
 	if !errors.Is(err, rsp.ErrTimeout) {
-		return nil, t.wireError(err)
+		return before, nil, t.wireError(err)
 	}
 	if err := t.gdb.Interrupt(); err != nil {
-		return nil, t.wireError(err)
+		return before, nil, t.wireError(err)
 	}
 	reply, err = t.gdb.WaitStop(stopTimeout)
+	t.ownStops.Add(1) // if it has not come, it will
 	if err != nil {
-		t.ownStops.Add(1) // it will
-		return nil, fmt.Errorf("a step did not end and the VM does not stop: %w", t.wireError(err))
+		return before, nil, fmt.Errorf("a step did not end and the VM does not stop: %w", t.wireError(err))
 	}
-	t.ownStops.Add(1)
 	if !parseStop(reply).trap {
-		return nil, fmt.Errorf("%w: core %d executed nothing for %v", target.ErrUnreachable, core, limit)
+		return before, reply, fmt.Errorf("%w: core %d executed nothing for %v", target.ErrUnreachable, core, limit)
 	}
-	return reply, nil
+	return before, reply, nil
 }
 
 // stopReply is a parsed T packet.

@@ -53,7 +53,7 @@ func (t *Target) accessOther(ctx context.Context, core int, space target.Space, 
 
 // secure reports whether an ARM core is in the secure state: SCR.NS is clear, or it is in monitor mode or EL3.
 func (t *Target) secure(core int) (bool, error) {
-	cpsr, ok, err := t.namedRegister(core, "cpsr")
+	cpsr, ok, err := t.readNamed(core, "cpsr")
 	if err != nil {
 		return false, err
 	}
@@ -69,7 +69,7 @@ func (t *Target) secure(core int) (bool, error) {
 		}
 	}
 	for _, name := range []string{scr, "SCR_EL3", "SCR_S"} {
-		if v, ok, err := t.namedRegister(core, name); err != nil {
+		if v, ok, err := t.readNamed(core, name); err != nil {
 			return false, err
 		} else if ok {
 			return v&1 == 0, nil

@@ -225,7 +225,6 @@ func TestAfterTimeout(t *testing.T) {
 	})
 }
 
-// Hole 5: the end of QEMU does not always reach those who wait for events. Events that came before it are kept.
 // What a subscriber takes where it arrives is not queued for it, and is counted all the same.
 func TestTakenEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -319,6 +318,7 @@ func TestRetireIsBounded(t *testing.T) {
 	})
 }
 
+// Hole 5: the end of QEMU does not always reach those who wait for events. Events that came before it are kept.
 func TestEndReachesEverybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, m := connected(t)

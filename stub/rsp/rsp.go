@@ -248,17 +248,30 @@ func (c *Client) broken(err error) error {
 
 // Resume writes a packet that lets the VM run and waits until the stub has taken it. Its reply is the next stop reply. ErrTimeout
 // means that the packet is under way, and that the VM will run when QEMU reads it.
-func (c *Client) Resume(payload string) error {
+func (c *Client) Resume(payload string) error { return c.ResumeAfter(nil, nil, payload) }
+
+// ResumeAfter is Resume with requests in front of it, in the same write: queue adds them, and receive, unless nil, reads their replies.
+// An error of receive is returned; the VM runs all the same.
+func (c *Client) ResumeAfter(queue func(), receive func() error, payload string) error {
 	if c.Owed() {
 		if err := c.DropOwed(Timeout); err != nil {
 			return fmt.Errorf("%s was not sent, as replies to earlier requests are missing: %v", payload, err)
 		}
 	}
 	c.stop = nil
+	if queue != nil {
+		queue()
+	}
 	c.Queue(payload)
 	c.sent-- // the stop reply is waited for by WaitStop
 	if err := c.Flush(); err != nil {
 		return err
+	}
+	if receive != nil {
+		if err := receive(); err != nil {
+			return err
+		}
+		c.ackOwed = false // written ahead
 	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(Timeout)); err != nil {
 		return c.broken(err)
