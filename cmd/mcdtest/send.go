@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mcdtest/harness/exchange"
+	"mcdtest/harness/rawclient"
 	"mcdtest/harness/transcript"
 )
 
@@ -89,7 +90,11 @@ func (c *sendCmd) send(ctx context.Context, con *console, e *endpoint, data [][]
 		case err != nil:
 			return err
 		case a.ended != nil && kills(p):
-			return nil // as it was asked to
+			// As it was asked to. Which is seen first, QEMU's end or that of the connection, is left to chance.
+			if !errors.Is(a.ended, rawclient.ErrClosed) && !c.JSON {
+				fmt.Fprintln(con.out, con.style.Dim("("+a.ended.Error()+")"))
+			}
+			return nil
 		case a.ended != nil:
 			what = fmt.Sprintf("%v after %s (%s)", a.ended, transcript.Escape(p), e.name)
 		case a.missing:

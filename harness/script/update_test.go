@@ -29,7 +29,7 @@ func TestUpdate(t *testing.T) {
 		{"more than before at the end", "> $I#|\n< +\n", "> $I#|\n< +\n< $shaking your hand#|\n"},
 		{"closed at the end", "> $I#|\n< +{*}#|\n> $close#|\n", "> $I#|\n< +{*}#|\n> $close#|\n< EOF\n"},
 		{"an answer becomes nothing", "#! timeout 20ms\n> $nothing#|\n< +\n< $x#|\n", "#! timeout 20ms\n> $nothing#|\n# (no answer)\n"},
-		{"nothing becomes an answer", "> $I#|\n# (no answer)\n", "> $I#|\n< +$shaking your hand#|\n"},
+		{"nothing becomes an answer", "#! silence 5s\n> $I#|\n# (no answer)\n", "#! silence 5s\n> $I#|\n< +$shaking your hand#|\n"},
 		{"the stub closes", "> $close#|\n< +\n> $I#|\n< +{*}#|\n", "> $close#|\n< EOF\n> $I#|\n< +{*}#|\n"},
 		{"the stub does not close", "#! timeout 20ms\n> $I#|\n< +${*}#|\n< EOF\n", "#! timeout 20ms\n> $I#|\n< +${*}#|\n# (no answer)\n"},
 		{"patterns that fit stay", "> $a#|\n< +$x={n=num}.y=1234.z={hex:8}.#|\n> $m{n+4084}#|\n< +${le32:4096}#|\n",
