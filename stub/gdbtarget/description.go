@@ -8,16 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"mcdtest/stub/target"
 )
 
-// description is what target.xml and its parts say of one core type. It is not changed any more: several Targets have it.
+// description is what target.xml and its parts say of one core type.
 type description struct {
 	groups    []target.RegisterGroup
 	registers []target.Register
@@ -25,25 +22,6 @@ type description struct {
 
 // parts are the texts of a description, by their names.
 type parts map[string][]byte
-
-// parsed are descriptions by their texts. Machines that follow each other in one process are often of the same kind, and reading
-// their XML takes about as long as QEMU takes for all that it is asked beforehand.
-var parsed struct {
-	sync.Mutex
-	byText map[string]*description
-}
-
-// keepParsed is how many descriptions are kept: a few for each architecture.
-const keepParsed = 32
-
-// text is all of the parts in one.
-func (p parts) text() string {
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(p)) {
-		fmt.Fprintf(&b, "%s\x00%s\x00", name, p[name])
-	}
-	return b.String()
-}
 
 const targetXML = "target.xml"
 
@@ -79,12 +57,6 @@ func attr(el xml.StartElement, name string) string {
 // otherwise, across features, as GDB does it. QEMU's files use an undeclared xi: prefix and have comments that hold <reg>
 // elements, so a real XML reader is needed, and one that is not strict.
 func parseDescription(p parts) (*description, error) {
-	text := p.text()
-	parsed.Lock()
-	defer parsed.Unlock()
-	if d := parsed.byText[text]; d != nil {
-		return d, nil
-	}
 	d := &description{}
 	next := 0
 	if err := d.parse(p, targetXML, &next, 0); err != nil {
@@ -93,10 +65,6 @@ func parseDescription(p parts) (*description, error) {
 	if len(d.registers) == 0 {
 		return nil, errors.New("the target description lists no registers")
 	}
-	if parsed.byText == nil || len(parsed.byText) >= keepParsed {
-		parsed.byText = make(map[string]*description)
-	}
-	parsed.byText[text] = d
 	return d, nil
 }
 

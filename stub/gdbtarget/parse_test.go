@@ -3,7 +3,6 @@
 package gdbtarget
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,31 +44,6 @@ func TestParseDescription(t *testing.T) {
 		if d, err := parseDescription(files); err == nil {
 			t.Errorf("%s: no error, %+v", bad, d)
 		}
-	}
-}
-
-// A description is parsed once, as long as its texts are the same.
-func TestParsedOnce(t *testing.T) {
-	parse := func(core string) *description {
-		t.Helper()
-		d, err := parseDescription(parts{"target.xml": []byte(`<target><xi:include href="core.xml"/></target>`), "core.xml": []byte(core)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d
-	}
-	const core = `<feature name="f"><reg name="r0" bitsize="32"/></feature>`
-	if a, b := parse(core), parse(core); a != b {
-		t.Error("the same texts were parsed twice")
-	}
-	if d := parse(`<feature name="f"><reg name="r1" bitsize="32"/></feature>`); d.registers[0].Name != "r1" {
-		t.Errorf("another text gives register %s, want r1", d.registers[0].Name)
-	}
-	for i := range 2 * keepParsed {
-		parse(fmt.Sprintf(`<feature name="f%d"><reg name="r0" bitsize="32"/></feature>`, i))
-	}
-	if n := len(parsed.byText); n > keepParsed {
-		t.Errorf("%d descriptions are kept, want at most %d", n, keepParsed)
 	}
 }
 

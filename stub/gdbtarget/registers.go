@@ -96,17 +96,29 @@ func (t *Target) receiveSelect(due bool) error {
 
 // readRegister reads a register while the VM stands.
 func (t *Target) readRegister(core int, reg target.Register, p []byte) ([]byte, error) {
-	due := t.queueSelect(core)
-	t.gdb.QueueRegister(reg.Number, nil)
+	due := t.queueRegister(core, reg)
 	if err := t.gdb.Flush(); err != nil {
 		return p, t.wireError(err)
 	}
+	p, err := t.receiveSelected(due, reg, p)
+	return p, t.wireError(err)
+}
+
+// queueRegister asks for a register of a core. It reports whether a reply is due for selecting the core.
+func (t *Target) queueRegister(core int, reg target.Register) (due bool) {
+	due = t.queueSelect(core)
+	t.gdb.QueueRegister(reg.Number, nil)
+	return due
+}
+
+// receiveSelected reads the replies to queueRegister's packets.
+func (t *Target) receiveSelected(due bool, reg target.Register, p []byte) ([]byte, error) {
 	selectErr := t.receiveSelect(due)
-	out, err := t.receiveRegister(reg, p)
+	p, err := t.receiveRegister(reg, p)
 	if selectErr != nil {
 		err = selectErr
 	}
-	return out, t.wireError(err)
+	return p, err
 }
 
 func (t *Target) receiveRegister(reg target.Register, p []byte) ([]byte, error) {

@@ -356,14 +356,6 @@ func (t *Target) stepOnce(core int, limit time.Duration) ([]byte, error) {
 	}
 }
 
-// wireOnly leaves out that the stub would not answer: then the step is made all the same.
-func wireOnly(err error) error {
-	if errors.Is(err, target.ErrUnreachable) {
-		return nil
-	}
-	return err
-}
-
 // place is where a core stood before a step.
 type place struct {
 	pc    uint64
@@ -411,17 +403,16 @@ func (t *Target) halted(core int) (bool, error) {
 func (t *Target) tryStep(core int, limit time.Duration) (before place, reply []byte, err error) {
 	pc, hasPC := t.pcRegister(core)
 	due := false
-	queue := func() {
-		due = t.queueSelect(core)
-		t.gdb.QueueRegister(pc.Number, nil)
-	}
+	queue := func() { due = t.queueRegister(core, pc) }
 	receive := func() error {
-		selectErr := t.receiveSelect(due)
-		p, err := t.receiveRegister(pc, nil)
-		if err == nil && selectErr == nil {
+		p, err := t.receiveSelected(due, pc, nil)
+		if errors.Is(err, target.ErrUnreachable) {
+			return nil // the step is made all the same
+		}
+		if err == nil {
 			before = place{t.number(p), true}
 		}
-		return errors.Join(wireOnly(selectErr), wireOnly(err))
+		return err
 	}
 	if !hasPC {
 		queue, receive = nil, nil
