@@ -94,7 +94,7 @@ func Lookup(arch string, v Variant) (*Image, error) {
 func Open(path string) (*Image, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("read guest program: %w", err)
+		return nil, fmt.Errorf("read guest program: %w; name an ELF file, or none for the loop that comes with mcdtest", err)
 	}
 	i, err := parse(data)
 	if err != nil {
@@ -105,11 +105,11 @@ func Open(path string) (*Image, error) {
 
 func parse(data []byte) (*Image, error) {
 	if !bytes.HasPrefix(data, []byte(elf.ELFMAG)) {
-		return nil, fmt.Errorf("not an ELF file: it begins with %q", data[:min(len(data), 4)])
+		return nil, fmt.Errorf("not an ELF file, as it begins with %q; link the program with ld.lld or ld", data[:min(len(data), 4)])
 	}
 	f, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("damaged ELF file: %w", err)
+		return nil, fmt.Errorf("damaged ELF file: %w; link it again", err)
 	}
 	if f.Type != elf.ET_EXEC {
 		return nil, fmt.Errorf("an ELF file of type %v; only a linked, static program (ET_EXEC) can be started", f.Type)

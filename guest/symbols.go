@@ -70,12 +70,12 @@ func readSegments(f *elf.File, data []byte) ([]segment, error) {
 			continue
 		}
 		if size := uint64(len(data)); p.Off > size || p.Filesz > size-p.Off || p.Filesz > p.Memsz {
-			return nil, fmt.Errorf("damaged ELF file: the segment at %#x lies outside the file", p.Vaddr)
+			return nil, fmt.Errorf("damaged ELF file: the segment at %#x lies outside the file; link it again", p.Vaddr)
 		}
 		segments = append(segments, segment{p.Vaddr, p.Paddr, p.Memsz, data[p.Off : p.Off+p.Filesz]})
 	}
 	if len(segments) == 0 {
-		return nil, errors.New("nothing to load: the ELF file has no PT_LOAD segment")
+		return nil, errors.New("nothing to load: the ELF file has no PT_LOAD segment; link it, an object file cannot be started")
 	}
 	return segments, nil
 }

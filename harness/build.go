@@ -148,7 +148,7 @@ func (b *Build) parseHelp(text []byte, exit *launch.Exit) error {
 	version := versionLine.FindSubmatch(text)
 	if version == nil {
 		first, _, _ := bytes.Cut(text, []byte("\n"))
-		return fmt.Errorf("probe QEMU %s: it is not a QEMU system emulator: %q was to print its version and options, but its output begins with %.100q (%v)",
+		return fmt.Errorf("probe QEMU %s: it is not a QEMU system emulator: %q was to print its version and options, but its output begins with %.100q (%v); name a qemu-system-…",
 			b.Path, b.Path+" -help", first, exit)
 	}
 	b.Version, b.Package = string(version[1]), string(version[2])
@@ -173,7 +173,7 @@ func output(ctx context.Context, path string, args ...string) ([]byte, *launch.E
 		return out.b, p.Exit(), nil
 	case <-ctx.Done():
 		p.Kill()
-		return nil, nil, fmt.Errorf("probe QEMU %s: is it a QEMU? %q does not end, having printed %.100q: %w",
+		return nil, nil, fmt.Errorf("probe QEMU %s: %q does not end, having printed %.100q: %w; if it is no QEMU, name a qemu-system-…",
 			path, strings.Join(append([]string{path}, args...), " "), out.b, ctx.Err())
 	}
 }

@@ -68,7 +68,7 @@ func TestFind(t *testing.T) {
 		{dir, empty, "riscv64", in("qemu-system-riscv64"), ""},
 		{dir, empty, "", in("qemu-system-arm"), ""},
 		{dir, empty, "i386", "", `find a QEMU for i386: there is no qemu-system-i386 in the folder \S+, which has qemu-system-arm, qemu-system-riscv64`},
-		{empty, dir, "arm", "", `find a QEMU for arm: there is no qemu-system-arm in the folder \S+, which has no qemu-system-… at all`},
+		{empty, dir, "arm", "", `find a QEMU for arm: there is no qemu-system-arm in the folder \S+, which has no qemu-system-… at all; name a QEMU binary or a folder of binaries`},
 		{in("qemu-system-riscv64"), empty, "riscv64", in("qemu-system-riscv64"), ""},
 		{in("qemu-system-riscv64"), empty, "", in("qemu-system-riscv64"), ""},
 		{in("qemu-system-riscv64"), empty, "arm", "", `find a QEMU for arm: \S+/qemu-system-riscv64 is for riscv64; name a binary for arm, or a folder that holds several`},
@@ -160,11 +160,11 @@ func TestProbeErrors(t *testing.T) {
 		{"a folder", dir, `start QEMU: \S+ is a folder; name the binary in it`},
 		{"a text", file("text", "hello", 0o644), `start QEMU: \S+/text is not executable \(.*\)`},
 		{"an executable text", file("xtext", "hello", 0o755), `start QEMU: \S+/xtext is not a program for this machine \(.*\)`},
-		{"true", "/bin/true", `probe QEMU /bin/true: it is not a QEMU system emulator: .* begins with "" \(true \(pid \d+\) ended with exit status 0\)`},
+		{"true", "/bin/true", `probe QEMU /bin/true: it is not a QEMU system emulator: .* begins with "" \(true \(pid \d+\) ended with exit status 0\); name a qemu-system-…`},
 		{"cat", "/bin/cat", `probe QEMU /bin/cat: it is not a QEMU system emulator: .*`},
 		{"another version line", file("img", "#!/bin/sh\necho qemu-img version 7.2.22", 0o755), `probe QEMU \S+: it is not a QEMU system emulator: .*begins with "qemu-img version 7.2.22".*`},
 		{"endless output", file("yes", "#!/bin/sh\nexec yes", 0o755), `probe QEMU \S+: it is not a QEMU system emulator: .*`},
-		{"no end", file("sleep", "#!/bin/sh\nexec sleep 1000", 0o755), `probe QEMU \S+: is it a QEMU\? ".*/sleep -sandbox .* -help" does not end, having printed "": context deadline exceeded`},
+		{"no end", file("sleep", "#!/bin/sh\nexec sleep 1000", 0o755), `probe QEMU \S+: ".*/sleep -sandbox .* -help" does not end, having printed "": context deadline exceeded; if it is no QEMU, name a qemu-system-…`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -72,7 +72,7 @@ func FindIn(named, arch string) (string, error) {
 		if has, _ := filepath.Glob(filepath.Join(named, "qemu-system-*")); len(has) > 0 {
 			return "", &noTarget{text}
 		}
-		return "", errors.New(text)
+		return "", errors.New(text + "; name a QEMU binary or a folder of binaries")
 	}
 	return path, nil
 }

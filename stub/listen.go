@@ -48,16 +48,23 @@ func Listen(addr string, log *slog.Logger) (net.Listener, error) {
 	return l, nil
 }
 
+// CheckSocketPath says what is wrong with the path of a unix socket, and what to do about it.
+func CheckSocketPath(path string) error {
+	switch {
+	case path == "":
+		return errors.New("no path (give unix:PATH)")
+	case len(path) > maxSocketPath:
+		return fmt.Errorf("the path has %d bytes, and that of a socket at most %d (choose a shorter one, say in /tmp)", len(path), maxSocketPath)
+	}
+	return nil
+}
+
 func listenUnix(path string) (net.Listener, error) {
 	refuse := func(err error, hint string) error {
 		return fmt.Errorf("listen on unix:%s: %w (%s)", path, err, hint)
 	}
-	switch {
-	case path == "":
-		return nil, refuse(errors.New("no path"), "give unix:PATH")
-	case len(path) > maxSocketPath:
-		return nil, refuse(fmt.Errorf("the path has %d bytes, and that of a socket at most %d", len(path), maxSocketPath),
-			"choose a shorter one, say in /tmp")
+	if err := CheckSocketPath(path); err != nil {
+		return nil, fmt.Errorf("listen on unix:%s: %w", path, err)
 	}
 	name := path
 	if name[0] == '@' { // what package net takes for a name without a file, and so without a mode
@@ -71,7 +78,10 @@ func listenUnix(path string) (net.Listener, error) {
 	}}
 	l, err := config.Listen(context.Background(), "unix", name)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		if err := removeStale(name); err != nil {
+		switch err := removeStale(name); {
+		case errors.Is(err, errNoSocket):
+			return nil, refuse(err, "move it away, or choose another path")
+		case err != nil:
 			return nil, refuse(err, "end it, remove the file, or choose another path")
 		}
 		l, err = config.Listen(context.Background(), "unix", name)
@@ -87,6 +97,8 @@ func listenUnix(path string) (net.Listener, error) {
 	return l, nil
 }
 
+var errNoSocket = errors.New("something is there that is no socket")
+
 // removeStale removes the file of a socket that nobody listens on. To connect is the only way to know.
 func removeStale(name string) error {
 	info, err := os.Lstat(name)
@@ -97,7 +109,7 @@ func removeStale(name string) error {
 		return err
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return errors.New("there is a file that is no socket")
+		return errNoSocket
 	}
 	conn, err := net.Dial("unix", name)
 	if err == nil {

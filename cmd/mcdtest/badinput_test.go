@@ -31,6 +31,10 @@ esac
 	if err := os.WriteFile(plain, []byte("text"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	garbage := filepath.Join(dir, "garbage")
+	if err := os.WriteFile(garbage, []byte("text"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	none := []string{"PATH=" + filepath.Join(dir, "none"), "MCDTEST_QEMU="}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -61,8 +65,8 @@ esac
 		{name: "no QEMU", env: none, args: []string{"run"}, status: 2, want: []string{"no qemu-system-arm in PATH", "apt-get install", "MCDTEST_QEMU"}},
 		{name: "no QEMU for an architecture", env: none, args: []string{"run", "--arch", "riscv64"}, status: 2, want: []string{"qemu-system-riscv64", "qemu-system-misc"}},
 		{name: "no such file", args: []string{"run", "--qemu", "/none/qemu-system-arm"}, status: 2, want: []string{"/none/qemu-system-arm", "no such file", "name a QEMU"}},
-		{name: "an empty folder", args: []string{"run", "--qemu", t.TempDir()}, status: 2, want: []string{"no qemu-system-arm in the folder"}},
-		{name: "a QEMU that is none", args: []string{"run", "--qemu", noQEMU}, status: 2, want: []string{"not a QEMU system emulator", "hello"}},
+		{name: "an empty folder", args: []string{"run", "--qemu", t.TempDir()}, status: 2, want: []string{"no qemu-system-arm in the folder", "name a QEMU"}},
+		{name: "a QEMU that is none", args: []string{"run", "--qemu", noQEMU}, status: 2, want: []string{"not a QEMU system emulator", "hello", "name a qemu-system"}},
 		{name: "a file that is no program", args: []string{"run", "--qemu", plain}, status: 2, want: []string{plain, "not executable"}},
 		{name: "a QEMU that dies at once", args: []string{"run", "--qemu", dies}, status: 2, want: []string{"exit status 3", "cannot find my firmware"}},
 		{name: "a QEMU for something else", args: []string{"run", "--qemu", dies, "--arch", "riscv64"}, status: 2, want: []string{"is for arm", "riscv64"}},
@@ -70,8 +74,8 @@ esac
 		{name: "no core", args: []string{"run", "--cores", "0"}, status: 2, want: []string{"--cores=0", "1 to 8"}},
 		{name: "too many cores", args: []string{"run", "--cores", "9"}, status: 2, want: []string{"--cores=9", "1 to 8"}},
 		{name: "cores that are no number", args: []string{"run", "--cores", "two"}, status: 2, want: []string{"--cores", "two"}},
-		{name: "no guest", args: []string{"run", "--guest", "/none/x.elf"}, status: 2, want: []string{"/none/x.elf", "no such file"}},
-		{name: "a guest that is none", args: []string{"run", "--guest", plain}, status: 2, want: []string{plain, "not an ELF file"}},
+		{name: "no guest", args: []string{"run", "--guest", "/none/x.elf"}, status: 2, want: []string{"/none/x.elf", "no such file", "name an ELF file"}},
+		{name: "a guest that is none", args: []string{"run", "--guest", plain}, status: 2, want: []string{plain, "not an ELF file", "link"}},
 		{name: "a guest that is a folder", args: []string{"run", "--guest", dir}, status: 2, want: []string{dir, "directory"}},
 		{name: "a guest for all", args: []string{"run", "--guest", plain, "--arch", "all"}, status: 2, want: []string{"drop --arch all"}},
 		{name: "a native endpoint that is none", qemu: true, args: []string{"run", "--endpoint", "native"}, status: 2, want: []string{"has no option -mcd"}},
@@ -87,6 +91,7 @@ esac
 		{name: "serve: no address", args: []string{"serve", "--listen", "here", "--", "qemu-system-arm"}, status: 2, want: []string{"here", "HOST:PORT or unix:PATH"}},
 		{name: "serve: no QEMU", args: []string{"serve", "--listen", "127.0.0.1:0", "--", "/none/qemu-system-arm"}, status: 2, want: []string{"/none/qemu-system-arm"}},
 		{name: "serve: a QEMU that is none", args: []string{"serve", "--listen", "127.0.0.1:0", "--", noQEMU}, status: 2, want: []string{"is it a QEMU"}},
+		{name: "serve: a file that is no program", args: []string{"serve", "--listen", "127.0.0.1:0", "--", garbage}, status: 2, want: []string{garbage, "not a program for this machine"}},
 		{name: "serve: two gdbstubs", args: []string{"serve", "--listen", "127.0.0.1:0", "--", "qemu-system-arm", "-s"}, status: 2, want: []string{"-s", "one gdbstub", "drop -s"}},
 		{name: "serve: nobody to attach to", args: []string{"serve", "--listen", "127.0.0.1:0", "--gdb", "unix:" + dir + "/g", "--qmp", "unix:" + dir + "/q"}, status: 2, want: []string{dir + "/q", "is QEMU running there?"}},
 		{name: "serve: attached to no QMP", args: []string{"serve", "--listen", "127.0.0.1:0", "--gdb", hangsUp, "--qmp", hangsUp}, status: 2, want: []string{"QMP", "is that a QMP monitor"}},
@@ -110,6 +115,9 @@ esac
 		{name: "play: an unknown name is expected", qemu: true, args: []string{"play", script("expected", "> $I#|\n< +${nix}#|\n")}, status: 2, want: []string{"expected:3: {nix}: no capture"}},
 		{name: "play: no transcript", args: []string{"play", plain}, status: 2, want: []string{plain + ":1"}},
 		{name: "shell: nobody there", args: []string{"shell", "--connect", "unix:" + dir + "/none"}, status: 2, want: []string{"is an MCD stub listening there?"}},
+		{name: "shell: a path that is too long", args: []string{"shell", "--connect", long}, status: 2, want: []string{"at most 107", "shorter"}},
+		{name: "send: a path that is too long", args: []string{"send", "--connect", long, "$I#|"}, status: 2, want: []string{"at most 107", "shorter"}},
+		{name: "serve: attached by a path that is too long", args: []string{"serve", "--listen", "127.0.0.1:0", "--gdb", long, "--qmp", long}, status: 2, want: []string{"QMP", "at most 107", "shorter"}},
 		{name: "qemu-shim: no folder", args: []string{"qemu-shim"}, status: 2, want: []string{"--install"}},
 		{name: "qemu-shim: a folder that is a file", args: []string{"qemu-shim", "--install", plain}, status: 2, want: []string{plain}},
 	}

@@ -6,9 +6,9 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
+	"mcdtest/cmd/mcdtest/internal/chardev"
 	"mcdtest/guest"
 	"mcdtest/harness"
 	"mcdtest/harness/rawclient"
@@ -19,6 +19,7 @@ import (
 type endpointFlags struct {
 	Connect string `placeholder:"ADDR" help:"Talk to the endpoint at HOST:PORT or unix:PATH, instead of starting a QEMU."`
 	machineFlags
+	Running bool `help:"Let the program run from the start, instead of waiting for the first go."`
 }
 
 // endpoint is an MCD endpoint to talk to.
@@ -37,6 +38,7 @@ func (f *endpointFlags) open(ctx context.Context) (*endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Running = f.Running
 	m, err := harness.Start(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -51,17 +53,9 @@ func (e *endpoint) dial(ctx context.Context) (net.Conn, error) {
 	if e.machine != nil {
 		return e.machine.Dial(ctx)
 	}
-	network, addr := "tcp", e.address
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr = "unix", path
-	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the endpoint: %w: is an MCD stub listening there? Give HOST:PORT or unix:PATH", err)
-	}
-	return conn, nil
+	return chardev.Dial(ctx, e.address, "is an MCD stub listening there? Give HOST:PORT or unix:PATH")
 }
 
 // client makes a client for packets on a connection of its own.

@@ -21,13 +21,12 @@ type machineFlags struct {
 	Dialect  string   `default:"auto" enum:"auto,packet,json" help:"packet (2023), json (2025), or auto: what the endpoint prefers."`
 	Guest    string   `placeholder:"FILE" help:"ELF file to run instead of the loop that comes with mcdtest; it needs the same symbols."`
 	Variant  string   `placeholder:"NAME" help:"Which of mcdtest's programs: loop, smp (every core counts), mmu (address translation is on). loop unless given; smp for several cores."`
-	Running  bool     `help:"Let the program run from the start, instead of waiting for the first go."`
 	QEMUArg  []string `name:"qemu-arg" sep:"none" placeholder:"ARG" help:"Append this to QEMU's command line; may be given several times."`
 }
 
 // config finds the QEMU and the guest for one architecture; empty means whichever is asked for by the other flags.
 func (f *machineFlags) config(ctx context.Context, arch string) (harness.Config, error) {
-	cfg := harness.Config{Cores: f.Cores, Running: f.Running, Args: f.QEMUArg}
+	cfg := harness.Config{Cores: f.Cores, Args: f.QEMUArg}
 	if f.Cores < 1 || f.Cores > guest.MaxCores {
 		return cfg, fmt.Errorf("--cores=%d: the guest programs are for 1 to %d cores", f.Cores, guest.MaxCores)
 	}

@@ -87,8 +87,8 @@ func (c *runCmd) Run(ctx context.Context, con *console) error {
 
 // suite runs the suite on the same QEMU.
 func (c *runCmd) suite(ctx context.Context, con *console) error {
-	if c.Guest != "" || c.Variant != "" || c.Running || len(c.QEMUArg) > 0 {
-		return errors.New("--write-expectations runs the suite, whose specs choose program and options by themselves: drop --guest, --variant, --running and --qemu-arg")
+	if c.Guest != "" || c.Variant != "" || len(c.QEMUArg) > 0 {
+		return errors.New("--write-expectations runs the suite, whose specs choose program and options by themselves: drop --guest, --variant and --qemu-arg")
 	}
 	s := suiteCmd{
 		specFlags: specFlags{Arch: c.Arch, Cores: []int{c.Cores}, Dialect: c.Dialect, Endpoint: c.Endpoint, Parallel: runtime.NumCPU()},

@@ -96,7 +96,7 @@ func (c *sendCmd) send(ctx context.Context, con *console, e *endpoint, data [][]
 			}
 			return nil
 		case a.ended != nil:
-			what = fmt.Sprintf("%v after %s (%s)", a.ended, transcript.Escape(p), e.name)
+			what = fmt.Sprintf("%v after %s (%s): what it printed may say why", a.ended, transcript.Escape(p), e.name)
 		case a.missing:
 			what = fmt.Sprintf("no answer to %s within %v from %s: is it an MCD stub, and is no other client connected to it?", transcript.Escape(p), c.Timeout, e.name)
 		default:

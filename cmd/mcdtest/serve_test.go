@@ -337,6 +337,13 @@ func TestServeAttached(t *testing.T) {
 		t.Errorf("a machine that stood is %s", got)
 	}
 
+	// A qtest that never answers would be missed only later.
+	silent := endpointThat(t, func(net.Conn) {})
+	r := mcdtest(t, nil, append([]string{"serve", "--listen", "127.0.0.1:0", "--qtest", silent}, s.flags...)...)
+	if r.status != statusCannotRun || !strings.Contains(r.errors, "attach to qtest at "+silent) || !strings.Contains(r.errors, "is that QEMU's -qtest") {
+		t.Errorf("a qtest that never answers: exit status %d:\n%s%s", r.status, r.out, r.errors)
+	}
+
 	// The end of QEMU is an error, unless a client asked for it.
 	d = start(t, append([]string{"serve", "--listen", "unix:" + sock}, s.flags...)...)
 	if err := s.monitor.Execute(t.Context(), "quit", nil, nil); err != nil {

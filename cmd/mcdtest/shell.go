@@ -27,7 +27,8 @@ type shellCmd struct {
 
 func (shellCmd) Help() string {
 	return `Type requests, see the bytes that go and come and what they mean. TAB completes the names of requests, the arrow keys recall what
-was typed, "help" lists the requests, and Ctrl-D ends. Input that is no terminal is read line by line.
+was typed, "help" lists the requests, and Ctrl-D ends. Input that is no terminal is read line by line; the
+exit status is 1 then if a line could not be sent or was not answered.
 
 In the packet dialect a line is a payload (qstate0, m0;1;{counter};4), or bytes as they are if it begins with $, + or -. In the
 JSON dialect it is the name of a command and its arguments as a JSON object, or a whole object. {NAME} is the value of a
@@ -56,10 +57,12 @@ type speaker interface {
 // errTyped is wrapped by errors that the next line need not suffer from.
 var errTyped = errors.New("not sent")
 
+var errQuit = errors.New("quit")
+
 // errEnded is wrapped when nothing more can be said.
 var errEnded = errors.New("the session has ended")
 
-// errNoAnswer is wrapped when an answer is missing; the user decides what to do about it.
+// errNoAnswer is wrapped when an answer is missing; the user decides what to do about it. With errEnded, none will come.
 var errNoAnswer = errors.New("no answer")
 
 func (c *shellCmd) Run(ctx context.Context, con *console) error {
@@ -91,49 +94,59 @@ func (c *shellCmd) talk(ctx context.Context, con *console, e *endpoint) error {
 	if lines.interactive {
 		fmt.Fprintf(con.out, "%s. help lists the requests, Ctrl-D ends.\n", con.style.Bold(e.name))
 	}
+	status := error(nil)
 	for {
 		line, err := lines.next()
 		switch {
 		case ctx.Err() != nil || errors.Is(err, io.EOF):
-			return nil
+			return status
 		case err != nil:
 			return err
 		}
-		if done, err := c.line(ctx, con, e, s, rec, line); done || err != nil {
+		err = c.line(ctx, con, e, s, rec, line)
+		missed := errors.Is(err, errTyped) || errors.Is(err, errNoAnswer)
+		if missed && !lines.interactive {
+			status = failed(statusFailed)
+		}
+		switch {
+		case errors.Is(err, errQuit):
+			return status
+		case errors.Is(err, errEnded) && !missed:
+			fmt.Fprintln(con.out, con.style.Dim(err.Error()))
+			return status
+		case missed:
+			fmt.Fprintln(con.out, con.style.Bad(err.Error()))
+			if errors.Is(err, errEnded) {
+				return status
+			}
+		case err != nil:
 			return err
 		}
 	}
 }
 
-func (c *shellCmd) line(ctx context.Context, con *console, e *endpoint, s speaker, rec *transcript.Recorder, line string) (done bool, err error) {
+// line obeys one line.
+func (c *shellCmd) line(ctx context.Context, con *console, e *endpoint, s speaker, rec *transcript.Recorder, line string) error {
 	word, rest := cutWord(line)
 	switch word {
 	case "":
-		return false, nil
+		return nil
 	case "quit", "exit":
-		return true, nil
+		return errQuit
 	case "help", "?":
 		for _, l := range s.help(rest) {
 			fmt.Fprintln(con.out, l)
 		}
-		return false, nil
+		return nil
 	}
-	if line, err = substitute(line, e.symbol); err != nil {
-		fmt.Fprintln(con.out, con.style.Bad(err.Error()))
-		return false, nil
+	line, err := substitute(line, e.symbol)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errTyped, err)
 	}
 	shown := len(rec.Entries())
 	err = s.say(ctx, line)
 	c.show(con, s, rec, shown)
-	switch {
-	case errors.Is(err, errTyped), errors.Is(err, errNoAnswer):
-		fmt.Fprintln(con.out, con.style.Bad(err.Error()))
-		return false, nil
-	case errors.Is(err, errEnded):
-		fmt.Fprintln(con.out, con.style.Dim(err.Error()))
-		return true, nil
-	}
-	return false, err
+	return err
 }
 
 func (c *shellCmd) show(con *console, s speaker, rec *transcript.Recorder, shown int) {

@@ -147,6 +147,22 @@ func TestShimDialsOut(t *testing.T) {
 	noneLeft(t, mark)
 }
 
+func TestShimWarnsOfAddressesThatOthersReach(t *testing.T) {
+	t.Parallel()
+	mark := rand.Text()
+	qemu := shimmed(t, mark)
+	for addr, warned := range map[string]bool{"0.0.0.0:0": true, "127.0.0.1:0": false} {
+		out, err := qemu("-M", "no-such-machine", "-mcd", "tcp:"+addr).CombinedOutput()
+		if err == nil || !bytes.Contains(out, []byte("unsupported machine type")) {
+			t.Errorf("%s: QEMU was to refuse its machine: %v:\n%s", addr, err, out)
+		}
+		if got := bytes.Contains(out, []byte("MCD has no authentication")); got != warned {
+			t.Errorf("%s: a warning: want %v, got %v:\n%s", addr, warned, got, out)
+		}
+	}
+	noneLeft(t, mark)
+}
+
 // A descriptor that QEMU would inherit: a connected socket, and the JSON dialect on it.
 func TestShimDescriptor(t *testing.T) {
 	t.Parallel()

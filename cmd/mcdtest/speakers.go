@@ -28,6 +28,7 @@ func cutWord(line string) (word, rest string) {
 // packetSpeaker is the packet dialect as it is typed.
 type packetSpeaker struct {
 	client    *rawclient.Client
+	endpoint  string // for messages
 	bigEndian bool
 }
 
@@ -36,7 +37,7 @@ func newPacketSpeaker(ctx context.Context, e *endpoint, rec *transcript.Recorder
 	if err != nil {
 		return nil, err
 	}
-	return &packetSpeaker{client: c, bigEndian: e.guest() != nil && e.guest().BigEndian()}, nil
+	return &packetSpeaker{client: c, endpoint: e.name, bigEndian: e.guest() != nil && e.guest().BigEndian()}, nil
 }
 
 func (s *packetSpeaker) close() { s.client.Close() }
@@ -101,10 +102,12 @@ func (s *packetSpeaker) say(ctx context.Context, line string) error {
 	}
 	a, err := ask(ctx, s.client, data, shellTimeout, shellQuiet)
 	switch {
-	case a.ended != nil:
+	case a.ended != nil && kills(data):
 		return fmt.Errorf("%w: %w", errEnded, a.ended)
+	case a.ended != nil:
+		return fmt.Errorf("%w, and %w: %w", errNoAnswer, errEnded, a.ended)
 	case a.missing:
-		return fmt.Errorf("%w: nothing, or not all, within %v", errNoAnswer, shellTimeout)
+		return fmt.Errorf("%w: nothing, or not all, within %v from %s: is it an MCD stub, and is no other client connected to it?", errNoAnswer, shellTimeout, s.endpoint)
 	}
 	return err
 }
@@ -177,7 +180,7 @@ func (s *jsonSpeaker) say(ctx context.Context, line string) error {
 	}
 	_, err := s.client.ReadObject(ctx)
 	if errors.Is(err, jsonclient.ErrClosed) || errors.Is(err, jsonclient.ErrGone) {
-		return fmt.Errorf("%w: %w", errEnded, err)
+		return fmt.Errorf("%w, and %w: %w", errNoAnswer, errEnded, err)
 	}
 	return err
 }

@@ -287,7 +287,7 @@ func TestRunWriteExpectations(t *testing.T) {
 	t.Parallel()
 	needQEMU(t, "arm")
 	file := filepath.Join(t.TempDir(), "known.yaml")
-	if got := mcdtest(t, noRaceExit, "run", "--write-expectations", file, "--running"); got.status != statusCannotRun || !strings.Contains(got.errors, "drop --guest") {
+	if got := mcdtest(t, noRaceExit, "run", "--write-expectations", file, "--qemu-arg=-S"); got.status != statusCannotRun || !strings.Contains(got.errors, "drop --guest") {
 		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
 	}
 	r := startSlow(t, "run", "--write-expectations", file, "--dialect", "packet")

@@ -14,7 +14,11 @@ var Sandbox = []string{"-sandbox", "on,obsolete=deny,elevateprivileges=deny,spaw
 // NoNetwork takes away the network that QEMU gives a guest if nobody says anything of one.
 var NoNetwork = []string{"-nic", "none"}
 
-// HasSandbox reports whether a QEMU takes Sandbox: a build without seccomp refuses it, whatever follows.
-func HasSandbox(ctx context.Context, path string) bool {
-	return exec.CommandContext(ctx, path, append(slices.Clone(Sandbox), "-version")...).Run() == nil
+// LacksSandbox reports whether a QEMU does not take Sandbox: a build without seccomp refuses it, whatever follows. What is no QEMU at
+// all lacks nothing.
+func LacksSandbox(ctx context.Context, path string) bool {
+	runs := func(args ...string) bool {
+		return exec.CommandContext(ctx, path, append(args, "-version")...).Run() == nil
+	}
+	return !runs(slices.Clone(Sandbox)...) && runs()
 }

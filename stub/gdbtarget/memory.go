@@ -88,7 +88,7 @@ func (t *Target) access(ctx context.Context, core int, space target.Space, addr 
 	if !t.vmRunning {
 		return t.accessLogical(ctx, core, addr, p, write)
 	}
-	if t.qt != nil || !write && len(p) <= monitorReadLimit {
+	if t.qtest() != nil || !write && len(p) <= monitorReadLimit {
 		return t.accessLive(ctx, core, addr, p, write)
 	}
 	return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mcdtest/stub/qtest"
 	"mcdtest/stub/rsp"
 	"mcdtest/stub/target"
 )
@@ -147,9 +148,22 @@ func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, writ
 	return nil
 }
 
-func (t *Target) busRead(ctx context.Context, addr uint64, p []byte) error {
+// qtest is the way to memory that needs no pause, as long as it is there.
+func (t *Target) qtest() *qtest.Client {
 	if t.qt != nil {
-		return t.qt.Read(ctx, addr, p)
+		if err := t.qt.Err(); err != nil {
+			t.log.Warn("memory of a running core is reached by pauses from now on", "error", err)
+			t.qt = nil
+		}
+	}
+	return t.qt
+}
+
+func (t *Target) busRead(ctx context.Context, addr uint64, p []byte) error {
+	if qt := t.qtest(); qt != nil {
+		if err := qt.Read(ctx, addr, p); err == nil || t.qtest() != nil {
+			return err
+		}
 	}
 	if t.vmRunning && len(p) <= monitorReadLimit {
 		return t.monitorRead(ctx, addr, p)
@@ -192,8 +206,8 @@ func (t *Target) monitorRead(ctx context.Context, addr uint64, p []byte) error {
 }
 
 func (t *Target) busWrite(ctx context.Context, addr uint64, p []byte) error {
-	if t.qt != nil {
-		return t.qt.Write(ctx, addr, p)
+	if qt := t.qtest(); qt != nil {
+		return qt.Write(ctx, addr, p)
 	}
 	return t.paused(func() error {
 		return t.physicalMode(func() error { return t.gdbPoke(0, addr, p, make([]byte, len(p))) })

@@ -714,6 +714,25 @@ func TestLiveReadWithoutQTest(t *testing.T) {
 	})
 }
 
+// A qtest that is gone is not missed.
+func TestQTestIsGone(t *testing.T) {
+	t.Parallel()
+	r := startQEMU(t, rigConfig{arch: "arm"})
+	ctx := deadline(t)
+	r.atLoop(t)
+	must(t, r.qtest.Close())
+	var p [4]byte
+	must(t, r.ReadMemory(ctx, 0, physical, r.guest.Addr("scratch_phys"), p[:]))
+	must(t, r.Go(ctx, 0))
+	first := r.counter(t)
+	until(t, "the counter grows", func() (bool, string) { n := r.counter(t); return n != first, fmt.Sprint(n) })
+	must(t, r.WriteMemory(ctx, 0, logical, r.guest.Addr("scratch"), []byte{1, 2, 3, 4}))
+	must(t, r.ReadMemory(ctx, 0, logical, r.guest.Addr("scratch"), p[:]))
+	if p != [4]byte{1, 2, 3, 4} {
+		t.Errorf("%x is read back", p)
+	}
+}
+
 // TestGlobalStepPassesSleepers holds that a core that is powered off does not keep the others from a global step.
 func TestGlobalStepPassesSleepers(t *testing.T) {
 	r := startQEMU(t, rigConfig{arch: "arm", cores: 2}) // the loop program leaves core 1 off

@@ -51,6 +51,31 @@ func New(conn net.Conn) *Client {
 // Close closes the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
+// Check asks something that every QEMU answers, to know that there is one.
+func (c *Client) Check(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = append(c.out[:0], "endianness"...)
+	if _, err := c.exchange(ctx); err != nil {
+		return fmt.Errorf("qtest endianness: %w", err)
+	}
+	return nil
+}
+
+// Err is why the connection cannot be used any more, or nil.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late != nil {
+		select {
+		case <-c.late:
+		default:
+			return nil // the answer may still come
+		}
+	}
+	return c.err
+}
+
 // Read fills p with physical memory from addr on.
 func (c *Client) Read(ctx context.Context, addr uint64, p []byte) error {
 	c.mu.Lock()

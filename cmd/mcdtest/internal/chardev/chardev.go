@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strconv"
@@ -85,7 +86,7 @@ func OptionID(opts string) string {
 func parseOption(opts string) (Device, error) {
 	list := splitOptions(opts)
 	d := Device{Wait: true, FD: -1}
-	if list[0] != "socket" {
+	if list[0] != "socket" && list[0] != "backend=socket" {
 		return d, fmt.Errorf("-chardev %s: this stub can be put on a socket only", opts)
 	}
 	if err := d.set(list[1:]); err != nil {
@@ -189,15 +190,20 @@ func splitOptions(s string) []string {
 	return list
 }
 
-// Open opens the device: a listener, or a connection if the device is one already or is to be dialled.
-func (d Device) Open(ctx context.Context) (net.Listener, net.Conn, error) {
+// Open opens the device: a listener, or a connection if the device is one already or is to be dialled. log, unless nil, is warned of
+// an address that others reach.
+func (d Device) Open(ctx context.Context, log *slog.Logger) (net.Listener, net.Conn, error) {
 	switch {
 	case d.Network == "fd":
 		return d.openFD()
 	case !d.Server:
-		c, err := new(net.Dialer).DialContext(ctx, d.Network, d.Address)
+		addr := d.Address
+		if d.Network == "unix" {
+			addr = "unix:" + addr
+		}
+		c, err := Dial(ctx, addr, "is somebody listening there?")
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: connect to %s: %w (is somebody listening there?)", d.Text, d.Address, cause(err))
+			return nil, nil, fmt.Errorf("%s: %w", d.Text, err)
 		}
 		return nil, c, nil
 	case d.Network == "unix" && !d.Abstract():
@@ -210,7 +216,7 @@ func (d Device) Open(ctx context.Context) (net.Listener, net.Conn, error) {
 		}
 		return l, nil, nil
 	}
-	l, err := stub.Listen(d.Address, nil)
+	l, err := stub.Listen(d.Address, log)
 	return l, nil, err
 }
 

@@ -20,6 +20,7 @@ func TestParseMCD(t *testing.T) {
 		"dial": "socket,id=dial,path=/tmp/m,server=off",
 		"tcp":  "socket,id=tcp,host=localhost,port=1235,server=on,wait=off,nodelay=on",
 		"fd":   "socket,id=fd,fd=7",
+		"long": "backend=socket,id=long,path=/tmp/m,server=on,wait=off",
 		"abs":  "socket,id=abs,path=name,abstract=on,server=on,wait=off",
 		"pty":  "pty,id=pty",
 		"tls":  "socket,id=tls,host=h,port=1,server=on,tls-creds=x",
@@ -47,6 +48,7 @@ func TestParseMCD(t *testing.T) {
 		{text: "chardev:dial", used: "dial", want: Device{Network: "unix", Address: "/tmp/m", Wait: true, FD: -1}},
 		{text: "chardev:tcp", used: "tcp", want: Device{Network: "tcp", Address: "localhost:1235", Server: true, FD: -1}},
 		{text: "chardev:fd", used: "fd", want: Device{Network: "fd", FD: 7, Wait: true}},
+		{text: "chardev:long", used: "long", want: Device{Network: "unix", Address: "/tmp/m", Server: true, FD: -1}},
 		{text: "chardev:abs", used: "abs", want: Device{Network: "unix", Address: "@name", Server: true, FD: -1}},
 
 		{text: "chardev:other", err: "no -chardev with id=other"},
@@ -96,13 +98,13 @@ func TestOpenListens(t *testing.T) {
 		{Text: "tcp", Network: "tcp", Address: "127.0.0.1:0", Server: true},
 		{Text: "abstract", Network: "unix", Address: "@" + t.Name(), Server: true},
 	} {
-		l, c, err := d.Open(t.Context())
+		l, c, err := d.Open(t.Context(), nil)
 		if err != nil || c != nil {
 			t.Fatalf("%s: connection %v, error %v", d.Text, c, err)
 		}
 		defer l.Close()
 		dial := Device{Text: "dial", Network: d.Network, Address: l.Addr().String()}
-		_, c, err = dial.Open(t.Context())
+		_, c, err = dial.Open(t.Context(), nil)
 		if err != nil {
 			t.Fatalf("%s: %v", d.Text, err)
 		}
@@ -131,7 +133,7 @@ func TestOpenDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Open takes the descriptor over.
-	got, conn, err := Device{Network: "fd", FD: dup(t, f)}.Open(t.Context())
+	got, conn, err := Device{Network: "fd", FD: dup(t, f)}.Open(t.Context(), nil)
 	if err != nil || got == nil || conn != nil {
 		t.Fatalf("a listening descriptor: listener %v, connection %v, error %v", got, conn, err)
 	}
@@ -139,7 +141,7 @@ func TestOpenDescriptor(t *testing.T) {
 	if f, err = c.(*net.TCPConn).File(); err != nil {
 		t.Fatal(err)
 	}
-	got, conn, err = Device{Network: "fd", FD: dup(t, f)}.Open(t.Context())
+	got, conn, err = Device{Network: "fd", FD: dup(t, f)}.Open(t.Context(), nil)
 	if err != nil || got != nil || conn == nil {
 		t.Fatalf("a connected descriptor: listener %v, connection %v, error %v", got, conn, err)
 	}
@@ -149,7 +151,7 @@ func TestOpenDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, _, err = (Device{Text: "fd", Network: "fd", FD: int(f.Fd())}).Open(t.Context()); err == nil {
+	if _, _, err = (Device{Text: "fd", Network: "fd", FD: int(f.Fd())}).Open(t.Context(), nil); err == nil {
 		t.Error("a descriptor that is no socket was taken")
 	}
 }
@@ -169,13 +171,14 @@ func TestOpenRefuses(t *testing.T) {
 		d    Device
 		want string
 	}{
-		{Device{Network: "unix", Address: file, Server: true}, "file that is no socket"},
+		{Device{Network: "unix", Address: file, Server: true}, "something is there that is no socket"},
 		{Device{Network: "unix", Address: filepath.Join(dir, strings.Repeat("x", 120)), Server: true}, "at most 107"},
 		{Device{Network: "unix", Address: filepath.Join(dir, "no", "s"), Server: true}, "no such file or directory"},
 		{Device{Network: "unix", Address: filepath.Join(dir, "absent")}, "is somebody listening there?"},
+		{Device{Network: "unix", Address: filepath.Join(dir, strings.Repeat("x", 120))}, "at most 107"},
 		{Device{Network: "tcp", Address: l.Addr().String(), Server: true}, "another program listens there"},
 	} {
-		if _, _, err := tt.d.Open(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, _, err := tt.d.Open(t.Context(), nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: want an error with %q, got %v", tt.d, tt.want, err)
 		}
 	}

@@ -13,10 +13,10 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"mcdtest/cmd/mcdtest/internal/chardev"
 	"mcdtest/cmd/mcdtest/internal/shim"
 	"mcdtest/harness/launch"
 	"mcdtest/stub"
@@ -164,6 +164,10 @@ func (cfg *Config) attach(ctx context.Context, l net.Listener) error {
 		}
 		gt.QTest = qtest.New(c)
 		defer gt.QTest.Close()
+		if err := gt.QTest.Check(ctx); err != nil {
+			monitor.Disconnect()
+			return fmt.Errorf("attach to qtest at %s: %w: is that QEMU's -qtest, and does nobody else use it?", cfg.QTest, err)
+		}
 	}
 	// The gdbstub last: connecting to it stops the machine.
 	if gt.GDB, err = dial(ctx, "the gdbstub", cfg.GDB); err != nil {
@@ -228,17 +232,13 @@ func (cfg *Config) serve(ctx context.Context, l net.Listener, t target.Target) {
 	server.Close()
 }
 
-// dial connects to HOST:PORT or unix:PATH.
+// dial connects to an endpoint of QEMU's.
 func dial(ctx context.Context, what, addr string) (net.Conn, error) {
-	network := "tcp"
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr = "unix", path
-	}
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
-	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	c, err := chardev.Dial(ctx, addr, "is QEMU running there? Give HOST:PORT or unix:PATH")
 	if err != nil {
-		return nil, fmt.Errorf("attach to %s: %w: is QEMU running there? Give HOST:PORT or unix:PATH", what, err)
+		return nil, fmt.Errorf("attach to %s: %w", what, err)
 	}
 	return c, nil
 }

@@ -42,7 +42,7 @@ func Parse(args []string) (*CommandLine, error) {
 		}
 		switch name {
 		case "-mcd":
-			if i+1 == len(args) {
+			if value == "" {
 				return nil, errors.New("-mcd: a device is needed behind it, say tcp:localhost:1235")
 			}
 			c.MCD = value
@@ -106,10 +106,10 @@ func (c *CommandLine) CheckOwnStub(who, otherwise string) error {
 func (c *CommandLine) Confine(ctx context.Context, path string) (args []string, missing string) {
 	switch {
 	case c.Sandbox:
-	case launch.HasSandbox(ctx, path):
-		args = append(args, launch.Sandbox...)
-	default:
+	case launch.LacksSandbox(ctx, path):
 		missing = "this build of QEMU has no -sandbox, so it has all rights of its user"
+	default:
+		args = append(args, launch.Sandbox...)
 	}
 	if !c.Network {
 		args = append(args, launch.NoNetwork...)

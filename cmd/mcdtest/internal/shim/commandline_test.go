@@ -74,13 +74,14 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for args, want := range map[string]string{
 		"-M virt -mcd":                 "a device is needed",
+		"-mcd '' -S":                   "a device is needed",
 		"-mcd default -s":              "drop -s",
 		"-mcd default -gdb tcp::1":     "drop -gdb tcp::1",
 		"-mcd default -daemonize":      "-daemonize",
 		"--gdb tcp::1 --mcd default":   "drop -gdb tcp::1",
 		"-daemonize --mcd tcp:h:1 -sd": "-daemonize",
 	} {
-		c, err := Parse(strings.Fields(args))
+		c, err := Parse(strings.Split(strings.ReplaceAll(args, "''", ""), " "))
 		if err == nil {
 			err = c.CheckOwnStub("-mcd", "drop -mcd")
 		}

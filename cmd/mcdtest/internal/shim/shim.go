@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -258,9 +259,10 @@ const predecessorTime = time.Second
 
 // openDevice opens the device. An address in use may be that of a QEMU that has ended a moment before.
 func openDevice(ctx context.Context, d chardev.Device) (net.Listener, net.Conn, error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	limit := time.After(predecessorTime)
 	for {
-		listener, conn, err := d.Open(ctx)
+		listener, conn, err := d.Open(ctx, log)
 		if !errors.Is(err, syscall.EADDRINUSE) {
 			return listener, conn, err
 		}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chardev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"mcdtest/stub"
+)
+
+// Dial connects to an address as stub.Listen takes it: HOST:PORT, or unix:PATH. hint is what the user can do if nobody listens there.
+func Dial(ctx context.Context, addr, hint string) (net.Conn, error) {
+	network, at := "tcp", addr
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		if err := stub.CheckSocketPath(path); err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", addr, err)
+		}
+		network, at = "unix", path
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, at)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err // the rest repeats the address
+		}
+		return nil, fmt.Errorf("connect to %s: %w (%s)", addr, err, hint)
+	}
+	return conn, nil
+}
