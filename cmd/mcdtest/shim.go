@@ -22,8 +22,8 @@ func (shimCmd) Help() string {
 the real QEMU with everything else and puts mcdtest's MCD stub on DEV. So a program that starts a QEMU with -mcd finds one,
 whatever QEMU is installed. Standard streams, descriptors, signals and exit status are the real QEMU's.
 
-DEV is default (TCP port 1235), tcp:HOST:PORT, unix:PATH,server=on,wait=off, or chardev:ID of a -chardev socket (listening,
-dialling out with server=off, or fd=N). A -gdb of the command line cannot be had together with -mcd: QEMU has one gdbstub.
+DEV is default (TCP port 1235), tcp:HOST:PORT, unix:PATH,server=on,wait=off, stdio, pty, pipe:PATH, null, or chardev:ID of a
+-chardev of these kinds; a socket may listen, dial out (server=off, with reconnect=N again and again), or be there (fd=N). A -gdb of the command line cannot be had together with -mcd: QEMU has one gdbstub.
 
 With -mcd the QEMU is confined as by mcdtest serve: "-sandbox on,…" and "-nic none" are put in front of the command line,
 unless it has a -sandbox, or a -nic, -net or -netdev.

@@ -233,7 +233,8 @@ func TestShimPassesThrough(t *testing.T) {
 		want string
 	}{
 		{[]string{"-mcd"}, "a device is needed"},
-		{[]string{"-mcd", "stdio"}, "this stub takes"},
+		{[]string{"-mcd", "vc"}, "this stub takes"},
+		{[]string{"-mcd", "pipe:/none/p"}, "mkfifo /none/p.in /none/p.out"},
 		{[]string{"-mcd", "chardev:none"}, "no -chardev with id=none"},
 		{[]string{"-mcd", "default", "-s"}, "QEMU has one gdbstub"},
 	} {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package chardev reads the strings by which QEMU's options name a byte stream (tcp:HOST:PORT, unix:PATH, chardev:ID and
-// the -chardev option behind it) and opens the stream that they name, as QEMU would. It touches sockets and nothing else.
+// the -chardev option behind it) and opens the stream that they name, as QEMU would. It touches sockets, terminals and named pipes, and nothing else.
 package chardev
 
 import (
@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,18 +24,29 @@ import (
 // Device is where a stream is found.
 type Device struct {
 	Text    string // as it was written, for messages
-	Network string // "tcp", "unix" or "fd"
+	Network string // "tcp", "unix" or "fd"; "stdio", "pipe" or "pty" for a stream that is no socket; "null" for none
 	Address string // HOST:PORT or a path; '@' in front of an abstract one
 	FD      int    // of Network "fd"
 	Server  bool   // listen, rather than connect
 	Wait    bool   // the machine does not start before a client has connected
+	// Reconnect, unless 0, is how long to wait between attempts to connect, for whom there need not be anybody at first.
+	Reconnect time.Duration
 }
+
+const null = "null"
+
+// IsNull reports whether nobody can ever be on the device.
+func (d Device) IsNull() bool { return d.Network == null }
 
 // ParseMCD reads the argument of -mcd. chardevs are the -chardev options of the same command line. used is the id of the
 // one that it refers to, if it does.
 func ParseMCD(text string, defaultPort int, chardevs map[string]string) (d Device, used string, err error) {
 	kind, rest, _ := strings.Cut(text, ":")
 	switch {
+	case text == stdio, text == pty, text == null:
+		return Device{Text: text, Network: text}, "", nil
+	case kind == pipe && rest != "":
+		return Device{Text: text, Network: pipe, Address: rest}, "", nil
 	case text == "default":
 		return Device{Text: text, Network: "tcp", Address: net.JoinHostPort("localhost", strconv.Itoa(defaultPort)), Server: true}, "", nil
 	case kind == "chardev":
@@ -69,7 +81,7 @@ func ParseMCD(text string, defaultPort int, chardevs map[string]string) (d Devic
 		}
 		return d, "", nil
 	}
-	return Device{}, "", fmt.Errorf("-mcd %s: this stub takes default, tcp:HOST:PORT, unix:PATH and chardev:ID of a -chardev socket", text)
+	return Device{}, "", fmt.Errorf("-mcd %s: this stub takes default, tcp:HOST:PORT, unix:PATH, stdio, pty, pipe:PATH, null, and chardev:ID of a -chardev of these kinds", text)
 }
 
 // OptionID is the id of a -chardev option.
@@ -86,8 +98,12 @@ func OptionID(opts string) string {
 func parseOption(opts string) (Device, error) {
 	list := splitOptions(opts)
 	d := Device{Wait: true, FD: -1}
-	if list[0] != "socket" && list[0] != "backend=socket" {
-		return d, fmt.Errorf("-chardev %s: this stub can be put on a socket only", opts)
+	switch kind := strings.TrimPrefix(list[0], "backend="); kind {
+	case "socket":
+	case stdio, pty, null, pipe:
+		return d, d.setStream(kind, opts, list[1:])
+	default:
+		return d, fmt.Errorf("-chardev %s: this stub can be put on socket, stdio, pty, pipe and null", opts)
 	}
 	if err := d.set(list[1:]); err != nil {
 		return d, fmt.Errorf("-chardev %s: %w", opts, err)
@@ -104,6 +120,25 @@ func parseOption(opts string) (Device, error) {
 		return d, fmt.Errorf("-chardev %s: path, host and port, or fd is needed", opts)
 	}
 	return d, nil
+}
+
+// setStream reads the options of a -chardev that is no socket.
+func (d *Device) setStream(kind, text string, opts []string) error {
+	d.Network, d.Wait = kind, false
+	for _, o := range opts {
+		key, value, _ := strings.Cut(o, "=")
+		switch {
+		case key == "path" && kind == pipe:
+			d.Address = value
+		case key == "signal" && kind == stdio, ignored[key]:
+		default:
+			return fmt.Errorf("-chardev %s: the option %s is not supported here", text, key)
+		}
+	}
+	if kind == pipe && d.Address == "" {
+		return fmt.Errorf("-chardev %s: path is needed", text)
+	}
+	return nil
 }
 
 // ignored are options that make no difference to a stream of requests and replies.
@@ -142,6 +177,10 @@ func (d *Device) set(opts []string) error {
 			if err != nil || d.FD < 0 {
 				err = fmt.Errorf("fd=%s is not the number of a descriptor", value)
 			}
+		case key == "reconnect":
+			d.Reconnect, err = seconds(key, value, time.Second)
+		case key == "reconnect-ms":
+			d.Reconnect, err = seconds(key, value, time.Millisecond)
 		case ignored[key]:
 		default:
 			err = fmt.Errorf("the option %s is not supported here", key)
@@ -164,6 +203,14 @@ func boolean(key, value string) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("%s=%s is neither on nor off", key, value)
+}
+
+func seconds(key, value string, unit time.Duration) (time.Duration, error) {
+	n, err := strconv.ParseUint(value, 10, 31)
+	if err != nil {
+		return 0, fmt.Errorf("%s=%s is no number", key, value)
+	}
+	return time.Duration(n) * unit, nil
 }
 
 func splitHostPort(s string) (host, port string, err error) {

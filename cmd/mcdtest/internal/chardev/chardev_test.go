@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,16 @@ func TestParseMCD(t *testing.T) {
 		"long": "backend=socket,id=long,path=/tmp/m,server=on,wait=off",
 		"abs":  "socket,id=abs,path=name,abstract=on,server=on,wait=off",
 		"pty":  "pty,id=pty",
+		"std":  "backend=stdio,id=std,signal=off",
+		"pipe": "pipe,id=pipe,path=/tmp/p",
+		"file": "file,id=file,path=/tmp/f",
+
+		"nopath": "pipe,id=nopath",
+		"colour": "pty,id=colour,colour=red",
+		"again":  "socket,id=again,path=/tmp/m,reconnect=2",
+		"soon":   "socket,id=soon,path=/tmp/m,server=off,reconnect-ms=50",
+		"often":  "socket,id=often,path=/tmp/m,reconnect=often",
+
 		"tls":  "socket,id=tls,host=h,port=1,server=on,tls-creds=x",
 		"none": "socket,id=none,server=on",
 		"port": "socket,id=port,host=h,server=on",
@@ -52,7 +63,20 @@ func TestParseMCD(t *testing.T) {
 		{text: "chardev:abs", used: "abs", want: Device{Network: "unix", Address: "@name", Server: true, FD: -1}},
 
 		{text: "chardev:other", err: "no -chardev with id=other"},
-		{text: "chardev:pty", err: "on a socket only"},
+		{text: "stdio", want: Device{Network: "stdio"}},
+		{text: "pty", want: Device{Network: "pty"}},
+		{text: "null", want: Device{Network: "null"}},
+		{text: "pipe:/tmp/p", want: Device{Network: "pipe", Address: "/tmp/p"}},
+		{text: "chardev:pty", used: "pty", want: Device{Network: "pty", FD: -1}},
+		{text: "chardev:std", used: "std", want: Device{Network: "stdio", FD: -1}},
+		{text: "chardev:pipe", used: "pipe", want: Device{Network: "pipe", Address: "/tmp/p", FD: -1}},
+		{text: "chardev:again", used: "again", want: Device{Network: "unix", Address: "/tmp/m", Wait: true, FD: -1, Reconnect: 2 * time.Second}},
+		{text: "chardev:soon", used: "soon", want: Device{Network: "unix", Address: "/tmp/m", Wait: true, FD: -1, Reconnect: 50 * time.Millisecond}},
+
+		{text: "chardev:file", err: "can be put on socket, stdio"},
+		{text: "chardev:nopath", err: "path is needed"},
+		{text: "chardev:colour", err: "colour is not supported"},
+		{text: "chardev:often", err: "reconnect=often is no number"},
 		{text: "chardev:tls", err: "tls-creds is not supported"},
 		{text: "chardev:none", err: "path, host and port, or fd is needed"},
 		{text: "chardev:port", err: "host and port are needed"},
@@ -61,7 +85,8 @@ func TestParseMCD(t *testing.T) {
 		{text: "tcp:localhost:1,wait=perhaps", err: "wait=perhaps is neither on nor off"},
 		{text: "unix:", err: "no path"},
 		{text: "unix:/tmp/m,colour=red", err: "colour is not supported"},
-		{text: "stdio", err: "this stub takes"},
+		{text: "pipe:", err: "this stub takes"},
+		{text: "vc", err: "this stub takes"},
 		{text: "", err: "this stub takes"},
 	}
 	for _, tt := range tests {

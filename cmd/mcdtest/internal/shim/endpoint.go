@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mcdtest/stub"
 	"mcdtest/stub/gdbtarget"
@@ -90,6 +93,17 @@ func (s *settings) serve(ctx context.Context) error {
 		defer listener.Close()
 	}
 	var client net.Conn
+	var carried <-chan struct{}
+	if s.Stream > 0 {
+		in, out := inherited("input"), inherited("output")
+		if s.Stream > 2 {
+			defer inherited("the terminal").Close()
+		}
+		if client, carried, err = carry(in, out); err != nil {
+			return err
+		}
+		defer client.Close()
+	}
 	if s.Conn {
 		if client, err = connection("the client"); err != nil {
 			return err
@@ -136,6 +150,16 @@ func (s *settings) serve(ctx context.Context) error {
 	if client != nil {
 		server.ServeConn(ctx, client)
 	}
+	if carried != nil {
+		select {
+		case <-carried:
+		case <-target.Done():
+		case <-ctx.Done():
+		}
+	}
+	if s.Dial != nil {
+		return s.dial(ctx, server, target.Done())
+	}
 	if listener == nil {
 		return nil // dialled: nobody will come any more
 	}
@@ -148,6 +172,51 @@ func (s *settings) serve(ctx context.Context) error {
 	default:
 		return err
 	}
+}
+
+// dial connects to whoever listens, again and again, until QEMU ends.
+func (s *settings) dial(ctx context.Context, server *stub.Server, ended <-chan struct{}) error {
+	for {
+		if _, client, err := s.Dial.Open(ctx, nil); err == nil {
+			server.ServeConn(ctx, client)
+		}
+		select {
+		case <-ended:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-time.After(s.Dial.Reconnect):
+		}
+	}
+}
+
+// carry makes a connection of two files, for which there are no deadlines. carried is closed behind the end of the connection, when all
+// that was sent to it has been written.
+func carry(in, out *os.File) (conn net.Conn, carried <-chan struct{}, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a connection of a stream: %w", err)
+	}
+	var ends [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "a stream")
+		c, err := net.FileConn(f)
+		f.Close()
+		if err != nil {
+			return nil, nil, fmt.Errorf("make a connection of a stream: %w", err)
+		}
+		ends[i] = c.(*net.UnixConn)
+	}
+	go func() {
+		io.Copy(ends[1], in)
+		ends[1].CloseWrite()
+	}()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.Copy(out, ends[1])
+	}()
+	return ends[0], done, nil
 }
 
 // leaving frees the address before a client ends QEMU, so that the next QEMU can have it.

@@ -141,6 +141,10 @@ type settings struct {
 	Running bool
 	// Which of the descriptors are there, from 3 on, behind those to QEMU.
 	Listener, Conn bool
+	// Stream is the number of descriptors of a device that is no socket: input, output, and perhaps one that is kept.
+	Stream int
+	// Dial is what to connect to, time and again.
+	Dial *chardev.Device
 }
 
 // startEndpoint opens the device, starts the endpoint on it and returns the real QEMU's arguments.
@@ -158,9 +162,33 @@ func startEndpoint(ctx context.Context, name string, c *CommandLine) ([]string, 
 	default:
 		return nil, fmt.Errorf("%s=%s: the dialects are packet, json and auto", EnvDialect, s.Dialect)
 	}
-	listener, conn, err := openDevice(ctx, d)
-	if err != nil {
-		return nil, err
+	if d.IsNull() {
+		return c.Rest, nil // nobody can come
+	}
+	var listener net.Listener
+	var conn net.Conn
+	var files []*os.File
+	switch {
+	case d.IsStream():
+		stream, err := d.OpenStream()
+		if err != nil {
+			return nil, err
+		}
+		defer stream.Close()
+		files = append(files, stream.In, stream.Out)
+		if stream.Keep != nil {
+			files = append(files, stream.Keep)
+		}
+		s.Stream = len(files)
+		if stream.Note != "" {
+			fmt.Fprintf(os.Stderr, "%s: %s\n", name, stream.Note)
+		}
+	case d.Reconnect > 0 && !d.Server:
+		s.Dial = &d
+	default:
+		if listener, conn, err = openDevice(ctx, d); err != nil {
+			return nil, err
+		}
 	}
 	if d.Network == "unix" && d.Server && !d.Abstract() {
 		s.Unlink = d.Address
@@ -171,7 +199,6 @@ func startEndpoint(ctx context.Context, name string, c *CommandLine) ([]string, 
 			os.Remove(s.Unlink)
 		}
 	}()
-	var files []*os.File
 	if listener != nil {
 		if d.Wait {
 			if conn, err = listener.Accept(); err != nil {
