@@ -48,8 +48,10 @@ func (t *Target) WriteRegister(ctx context.Context, core, number int, p []byte) 
 	if err == nil && len(p) != reg.Bytes() {
 		err = fmt.Errorf("%w: %s has %d, not %d", target.ErrSize, reg.Name, reg.Bytes(), len(p))
 	}
-	if err == nil && t.endsQEMU(reg, p) {
-		err = fmt.Errorf("%w: QEMU aborts on a trigger type that does not exist", target.ErrNotTaken)
+	if err == nil {
+		if why := t.endsQEMU(core, reg, p); why != "" {
+			err = fmt.Errorf("%w: QEMU ends on %s", target.ErrNotTaken, why)
+		}
 	}
 	if err != nil {
 		return target.Errorf(err, "write register %d of core %d", number, core)
@@ -64,18 +66,28 @@ func (t *Target) WriteRegister(ctx context.Context, core, number int, p []byte) 
 	return nil
 }
 
-// endsQEMU reports whether QEMU (7.2 to 11.1) would abort if the register were written so: tdata1 of RISC-V has a type in its
-// highest four bits, and tdata_csr_write (target/riscv/debug.c) asserts that it knows it.
-func (t *Target) endsQEMU(reg target.Register, p []byte) bool {
-	if reg.Name != "tdata1" || len(p) == 0 {
-		return false
+// endsQEMU says on what QEMU would end if the register were written so, at once or when it translates code or addresses next; empty
+// if it would not.
+func (t *Target) endsQEMU(core int, reg target.Register, p []byte) string {
+	last := len(p) - 1
+	switch {
+	case reg.Name == "tdata1" && last >= 0:
+		// The type is in the highest four bits, and tdata_csr_write (target/riscv/debug.c, 7.2 to 11.1) asserts that it knows it.
+		if kind := p[last] >> 4; kind == 1 || kind >= 8 && kind <= 14 {
+			return "a trigger type that does not exist"
+		}
+	case reg.Name == "efer" && t.info.Arch == "i386" && last > 0:
+		// i386_tr_init_disas_context (target/i386/tcg/translate.c, 7.2 to 11.1) asserts that a 32-bit CPU is not in long mode.
+		if p[1]&4 != 0 {
+			return "long mode of a 32-bit CPU"
+		}
+	case reg.Name == "cpsr" && t.info.Arch == "aarch64" && last >= 0:
+		// 11.1 looks for the translation of EL3, which is not there (SIGSEGV).
+		if p[0]>>2&3 == 3 && len(t.info.Cores[core].AddressSpaces) < 2 {
+			return "an exception level that the CPU does not have"
+		}
 	}
-	switch kind := p[len(p)-1] >> 4; kind {
-	case 0, 2, 3, 4, 5, 6, 7, 15:
-		return false
-	default:
-		return true
-	}
+	return ""
 }
 
 func (t *Target) register(core, number int) (target.Register, error) {
@@ -231,6 +243,24 @@ func (t *Target) writeRegister(core int, reg target.Register, p []byte) error {
 		}
 	}
 	return fmt.Errorf("%w: %x was written, %x is read back", target.ErrNotTaken, p, now)
+}
+
+// registers are the general registers of a core while the VM stands, as the gdbstub writes them, to compare them with.
+func (t *Target) registers(core int) (string, error) {
+	due := t.queueSelect(core)
+	t.gdb.Queue("g")
+	if err := t.gdb.Flush(); err != nil {
+		return "", t.wireError(err)
+	}
+	selectErr := t.receiveSelect(due)
+	reply, err := t.gdb.Receive(rsp.Timeout)
+	if selectErr != nil {
+		err = selectErr
+	}
+	if err == nil && rsp.IsError(reply) {
+		err = fmt.Errorf("%w: gdbstub answers %s to g", target.ErrUnreachable, reply)
+	}
+	return string(reply), t.wireError(err)
 }
 
 // pcNames are what target descriptions call the program counter.

@@ -643,14 +643,19 @@ func (t *Target) hit(core int, stop stopReply, otherwise target.Cause) error {
 			return nil
 		}
 		// A trap without a reason: QEMU reports a trigger that was hit in the moment of a pause once more when the VM is
-		// resumed, although the core has moved on or the trigger is gone. It is passed over, unless it comes again at
-		// the same place, as a breakpoint of another user of the gdbstub does.
-		if last, ok := t.unexplained[core]; ok && last == stop.addr {
+		// resumed, although the core has moved on or the trigger is gone; on x86 also a watchpoint that was hit when another
+		// core hit one. It is passed over, unless the core has executed nothing since the last one, as it is at a breakpoint
+		// of another user of the gdbstub. In a loop the same place is no sign of that.
+		now, err := t.registers(core)
+		if err != nil {
+			return err
+		}
+		if last, ok := t.unexplained[core]; ok && last == now {
 			delete(t.unexplained, core)
 			t.stopAll(core, otherwise, target.Trigger{})
 			return nil
 		}
-		t.unexplained[core] = stop.addr
+		t.unexplained[core] = now
 		return nil
 	}
 	// Another core's trigger: past it, with only that one out, so that the core's own are noticed.

@@ -104,7 +104,7 @@ type Target struct {
 	inserted             map[target.Trigger]bool // what the gdbstub has
 	doubtful             map[target.Trigger]bool // what it may have or lack, since a change of it was given up
 	asleep               map[int]uint64          // pc of a core that is meant to run and executed nothing when it was stepped
-	unexplained          map[int]uint64          // pc of the last trap of a core that nothing explains
+	unexplained          map[int]string          // registers of a core at its last trap that nothing explains
 	selected             int                     // core of the last Hg, -1 unknown
 	dropping             bool                    // dropOwed runs
 	views                []addressSpaceView      // last `info mtree -f`
@@ -126,7 +126,7 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 	}
 	t := &Target{
 		gdb: rsp.New(busypoll.New(cfg.GDB)), mon: cfg.QMP, qt: cfg.QTest, dump: cfg.Dump, log: log, ctx: context.Background(),
-		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), doubtful: make(map[target.Trigger]bool), unexplained: make(map[int]uint64), asleep: make(map[int]uint64), selected: -1,
+		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), doubtful: make(map[target.Trigger]bool), unexplained: make(map[int]string), asleep: make(map[int]uint64), selected: -1,
 	}
 	loopCtx, cancel := context.WithCancel(context.Background())
 	t.cancel = cancel
