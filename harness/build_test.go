@@ -58,6 +58,9 @@ func TestFind(t *testing.T) {
 		}
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.Symlink("/none/qemu", in("qemu-system-x86_64")); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		variable, path, arch string
 		want, err            string
@@ -67,7 +70,8 @@ func TestFind(t *testing.T) {
 		{"", dir, "x86_64", "", `find a QEMU for x86_64: there is no qemu-system-x86_64 in PATH; install it \(on Debian: .* qemu-system-x86\), or name .* in MCDTEST_QEMU`},
 		{dir, empty, "riscv64", in("qemu-system-riscv64"), ""},
 		{dir, empty, "", in("qemu-system-arm"), ""},
-		{dir, empty, "i386", "", `find a QEMU for i386: there is no qemu-system-i386 in the folder \S+, which has qemu-system-arm, qemu-system-riscv64`},
+		{dir, empty, "i386", "", `find a QEMU for i386: there is no qemu-system-i386 in the folder \S+, which has qemu-system-arm, qemu-system-riscv64, qemu-system-x86_64`},
+		{dir, empty, "x86_64", "", `find a QEMU for x86_64: \S+/qemu-system-x86_64 is a link to /none/qemu, which is not there; make it anew, or name another folder`},
 		{empty, dir, "arm", "", `find a QEMU for arm: there is no qemu-system-arm in the folder \S+, which has no qemu-system-… at all; name a QEMU binary or a folder of binaries`},
 		{in("qemu-system-riscv64"), empty, "riscv64", in("qemu-system-riscv64"), ""},
 		{in("qemu-system-riscv64"), empty, "", in("qemu-system-riscv64"), ""},

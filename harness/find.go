@@ -68,6 +68,9 @@ func FindIn(named, arch string) (string, error) {
 	}
 	path := filepath.Join(named, "qemu-system-"+arch)
 	if _, err := os.Stat(path); err != nil {
+		if to, linkErr := os.Readlink(path); linkErr == nil {
+			return "", fmt.Errorf("find a QEMU for %s: %s is a link to %s, which is not there; make it anew, or name another folder", arch, path, to)
+		}
 		text := fmt.Sprintf("find a QEMU for %s: there is no qemu-system-%s in the folder %s, which has %s", arch, arch, named, binariesIn(named))
 		if has, _ := filepath.Glob(filepath.Join(named, "qemu-system-*")); len(has) > 0 {
 			return "", &noTarget{text}

@@ -74,6 +74,7 @@ esac
 		{name: "no core", args: []string{"run", "--cores", "0"}, status: 2, want: []string{"--cores=0", "1 to 8"}},
 		{name: "too many cores", args: []string{"run", "--cores", "9"}, status: 2, want: []string{"--cores=9", "1 to 8"}},
 		{name: "cores that are no number", args: []string{"run", "--cores", "two"}, status: 2, want: []string{"--cores", "two"}},
+		{name: "cores that do not count", args: []string{"run", "--cores", "2", "--variant", "mmu"}, status: 2, want: []string{"--variant=mmu", "only one core"}},
 		{name: "no guest", args: []string{"run", "--guest", "/none/x.elf"}, status: 2, want: []string{"/none/x.elf", "no such file", "name an ELF file"}},
 		{name: "a guest that is none", args: []string{"run", "--guest", plain}, status: 2, want: []string{plain, "not an ELF file", "link"}},
 		{name: "a guest that is a folder", args: []string{"run", "--guest", dir}, status: 2, want: []string{dir, "directory"}},

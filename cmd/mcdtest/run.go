@@ -124,6 +124,9 @@ func verdict(runs []*story.Run) error {
 
 // play plays the scenario on a machine of its own. An error means that it could not be played.
 func (c *runCmd) play(ctx context.Context, arch string, printer *story.Printer) (*story.Run, error) {
+	if v := guest.Variant(c.Variant); c.Cores > 1 && c.Guest == "" && v != "" && v != guest.SMP {
+		return nil, fmt.Errorf("--cores=%d and --variant=%s: only one core of that program counts; leave --variant out, or --cores", c.Cores, v)
+	}
 	cfg, err := c.config(ctx, arch)
 	if err != nil {
 		return nil, err
