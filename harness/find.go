@@ -75,7 +75,7 @@ func FindIn(named, arch string) (string, error) {
 		if has, _ := filepath.Glob(filepath.Join(named, "qemu-system-*")); len(has) > 0 {
 			return "", &noTarget{text}
 		}
-		return "", errors.New(text + "; name a QEMU binary or a folder of binaries")
+		return "", errors.New(text + "; name the folder that has the binaries, in a build of QEMU its build folder, or one binary")
 	}
 	return path, nil
 }

@@ -65,7 +65,7 @@ esac
 		{name: "no QEMU", env: none, args: []string{"run"}, status: 2, want: []string{"no qemu-system-arm in PATH", "apt-get install", "MCDTEST_QEMU"}},
 		{name: "no QEMU for an architecture", env: none, args: []string{"run", "--arch", "riscv64"}, status: 2, want: []string{"qemu-system-riscv64", "qemu-system-misc"}},
 		{name: "no such file", args: []string{"run", "--qemu", "/none/qemu-system-arm"}, status: 2, want: []string{"/none/qemu-system-arm", "no such file", "name a QEMU"}},
-		{name: "an empty folder", args: []string{"run", "--qemu", t.TempDir()}, status: 2, want: []string{"no qemu-system-arm in the folder", "name a QEMU"}},
+		{name: "an empty folder", args: []string{"run", "--qemu", t.TempDir()}, status: 2, want: []string{"no qemu-system-arm in the folder", "name the folder"}},
 		{name: "a QEMU that is none", args: []string{"run", "--qemu", noQEMU}, status: 2, want: []string{"not a QEMU system emulator", "hello", "name a qemu-system"}},
 		{name: "a file that is no program", args: []string{"run", "--qemu", plain}, status: 2, want: []string{plain, "not executable"}},
 		{name: "a QEMU that dies at once", args: []string{"run", "--qemu", dies}, status: 2, want: []string{"exit status 3", "cannot find my firmware"}},

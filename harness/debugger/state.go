@@ -112,7 +112,7 @@ func poll(ctx context.Context, state func(context.Context, int) (State, error), 
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return last, failed(fmt.Errorf("%w after %v, asked %d times; the last state: %v", context.Cause(ctx), time.Since(start).Round(time.Millisecond), asked, last),
+			return last, failed(fmt.Errorf("%w (asked %d times in %v); the last state: %v", context.Cause(ctx), asked, time.Since(start).Round(time.Millisecond), last),
 				"wait until core %d is %s", core, what)
 		}
 		s, err := state(context.WithoutCancel(ctx), core)

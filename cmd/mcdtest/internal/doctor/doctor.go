@@ -147,12 +147,8 @@ func qemu(ctx context.Context, arch string) Finding {
 	path, err := harness.Find(arch)
 	if err != nil {
 		what, advice, _ := strings.Cut(err.Error(), "; ")
-		switch {
-		case advice != "":
-		case errors.Is(err, harness.ErrNoTarget):
+		if advice == "" && errors.Is(err, harness.ErrNoTarget) {
 			advice = fmt.Sprintf("build it, too (configure --target-list=%s-softmmu,…), or link a qemu-system-%s into the folder; until then nothing is tested on it", arch, arch)
-		default:
-			advice = "name the folder that has the binaries, in a build of QEMU its build folder; or unset " + harness.QEMUVariable
 		}
 		return Finding{Name: name, Level: Lack, Text: strings.TrimPrefix(what, "find a QEMU for "+arch+": "), Advice: advice}
 	}
