@@ -423,6 +423,9 @@ func (m *Machine) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), launch.StartTimeout)
 	defer cancel()
 	err := m.process.Stop(ctx)
+	if exit := m.process.Exit(); before == nil && err == nil && (exit.Status != 0 || exit.Signal != "") {
+		before = exit // it ended between the two looks: Stop tells of a crash only if QEMU was asked to quit
+	}
 	if m.stub != nil {
 		err = errors.Join(err, m.stub.close())
 	}
