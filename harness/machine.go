@@ -423,7 +423,7 @@ func (m *Machine) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), launch.StartTimeout)
 	defer cancel()
 	err := m.process.Stop(ctx)
-	if exit := m.process.Exit(); before == nil && err == nil && (exit.Status != 0 || exit.Signal != "") {
+	if exit := m.process.Exit(); before == nil && err == nil && exit.Status != 0 {
 		before = exit // it ended between the two looks: Stop tells of a crash only if QEMU was asked to quit
 	}
 	if m.stub != nil {

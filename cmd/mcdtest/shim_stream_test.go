@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// talk has a conversation on a stream that is no socket, to the end of QEMU.
-func talk(t *testing.T, to io.Writer, from io.Reader) {
+// talk has a conversation on a stream with the stub of a QEMU, to its end.
+func talk(t *testing.T, qemu *exec.Cmd, to io.Writer, from io.Reader) {
 	t.Helper()
 	in := bufio.NewReader(from)
 	for _, x := range [][2]string{{"$qsystem#|", "+$qemu-system#|"}, {"$i0#|", "+"}, {"$qstate0#|", "+$state=running."}} {
@@ -31,6 +32,9 @@ func talk(t *testing.T, to io.Writer, from io.Reader) {
 	}
 	if _, err := to.Write([]byte("$k#|")); err != nil {
 		t.Fatal(err)
+	}
+	if err := qemu.Wait(); err != nil {
+		t.Errorf("a kill is an end with exit status 0, got %v", err)
 	}
 }
 
@@ -56,10 +60,7 @@ func TestShimStreams(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			talk(t, to, from)
-			if err := cmd.Wait(); err != nil {
-				t.Errorf("a kill is an end with exit status 0, got %v", err)
-			}
+			talk(t, cmd, to, from)
 		})
 	}
 	t.Run("pipe", func(t *testing.T) {
@@ -81,10 +82,7 @@ func TestShimStreams(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		talk(t, ends[0], ends[1])
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("a kill is an end with exit status 0, got %v", err)
-		}
+		talk(t, cmd, ends[0], ends[1])
 	})
 	t.Run("pty", func(t *testing.T) {
 		t.Parallel()
@@ -122,10 +120,7 @@ func TestShimStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		talk(t, f, f)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("a kill is an end with exit status 0, got %v", err)
-		}
+		talk(t, cmd, f, f)
 	})
 	t.Run("null", func(t *testing.T) {
 		t.Parallel()
@@ -159,9 +154,6 @@ func TestShimStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		talk(t, conn, conn)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("a kill is an end with exit status 0, got %v", err)
-		}
+		talk(t, cmd, conn, conn)
 	})
 }

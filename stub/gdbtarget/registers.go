@@ -69,19 +69,18 @@ func (t *Target) WriteRegister(ctx context.Context, core, number int, p []byte) 
 // endsQEMU says on what QEMU would end if the register were written so, at once or when it translates code or addresses next; empty
 // if it would not.
 func (t *Target) endsQEMU(core int, reg target.Register, p []byte) string {
-	last := len(p) - 1
 	switch {
-	case reg.Name == "tdata1" && last >= 0:
+	case reg.Name == "tdata1":
 		// The type is in the highest four bits, and tdata_csr_write (target/riscv/debug.c, 7.2 to 11.1) asserts that it knows it.
-		if kind := p[last] >> 4; kind == 1 || kind >= 8 && kind <= 14 {
+		if kind := p[len(p)-1] >> 4; kind == 1 || kind >= 8 && kind <= 14 {
 			return "a trigger type that does not exist"
 		}
-	case reg.Name == "efer" && t.info.Arch == "i386" && last > 0:
+	case reg.Name == "efer" && t.info.Arch == "i386" && len(p) > 1:
 		// i386_tr_init_disas_context (target/i386/tcg/translate.c, 7.2 to 11.1) asserts that a 32-bit CPU is not in long mode.
 		if p[1]&4 != 0 {
 			return "long mode of a 32-bit CPU"
 		}
-	case reg.Name == "cpsr" && t.info.Arch == "aarch64" && last >= 0:
+	case reg.Name == "cpsr" && t.info.Arch == "aarch64":
 		// 11.1 looks for the translation of EL3, which is not there (SIGSEGV).
 		if p[0]>>2&3 == 3 && len(t.info.Cores[core].AddressSpaces) < 2 {
 			return "an exception level that the CPU does not have"

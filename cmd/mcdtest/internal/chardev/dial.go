@@ -4,7 +4,6 @@ package chardev
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -23,11 +22,7 @@ func Dial(ctx context.Context, addr, hint string) (net.Conn, error) {
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, at)
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) {
-			err = op.Err // the rest repeats the address
-		}
-		return nil, fmt.Errorf("connect to %s: %w (%s)", addr, err, hint)
+		return nil, fmt.Errorf("connect to %s: %w (%s)", addr, cause(err), hint)
 	}
 	return conn, nil
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 
+	creack "github.com/creack/pty"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // Kinds of Network that are no sockets: one client, which is there from the start.
@@ -92,36 +94,13 @@ func openPipe(path string) (s Stream, err error) {
 
 // openTerminal makes a pseudo terminal that hands on bytes as they are.
 func openTerminal() (s Stream, err error) {
-	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return s, fmt.Errorf("open /dev/ptmx: %w", err)
+	if s.In, s.Keep, err = creack.Open(); err != nil {
+		return s, fmt.Errorf("open a terminal: %w", err)
 	}
-	s.In = os.NewFile(uintptr(fd), "/dev/ptmx")
 	s.Out = s.In
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		return s, fmt.Errorf("unlock a terminal: %w", err)
+	if _, err := term.MakeRaw(int(s.Keep.Fd())); err != nil {
+		return s, fmt.Errorf("set the mode of %s: %w", s.Keep.Name(), err)
 	}
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		return s, fmt.Errorf("ask for the name of a terminal: %w", err)
-	}
-	name := fmt.Sprintf("/dev/pts/%d", number)
-	client, err := unix.Open(name, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return s, fmt.Errorf("open %s: %w", name, err)
-	}
-	s.Keep = os.NewFile(uintptr(client), name)
-	mode, err := unix.IoctlGetTermios(client, unix.TCGETS)
-	if err != nil {
-		return s, fmt.Errorf("ask for the mode of %s: %w", name, err)
-	}
-	mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-	mode.Oflag &^= unix.OPOST
-	mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-	mode.Cflag = mode.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-	if err := unix.IoctlSetTermios(client, unix.TCSETS, mode); err != nil {
-		return s, fmt.Errorf("set the mode of %s: %w", name, err)
-	}
-	s.Note = "char device redirected to " + name + " (label mcd)"
+	s.Note = "char device redirected to " + s.Keep.Name() + " (label mcd)"
 	return s, nil
 }

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"mcdtest/stub"
 	"mcdtest/stub/gdbtarget"
 	"mcdtest/stub/qmp"
@@ -193,13 +191,12 @@ func (s *settings) dial(ctx context.Context, server *stub.Server, ended <-chan s
 // carry makes a connection of two files, for which there are no deadlines. carried is closed behind the end of the connection, when all
 // that was sent to it has been written.
 func carry(in, out *os.File) (conn net.Conn, carried <-chan struct{}, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	one, fd, err := socketpair()
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a connection of a stream: %w", err)
+		return nil, nil, err
 	}
 	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "a stream")
+	for i, f := range []*os.File{one, os.NewFile(uintptr(fd), "a stream")} {
 		c, err := net.FileConn(f)
 		f.Close()
 		if err != nil {

@@ -327,13 +327,13 @@ func closedOnExec(fds []int) ([]int, error) {
 	return fds, nil
 }
 
-// socketpair makes a connection to QEMU: our end and the number of QEMU's end.
+// socketpair makes a connection: our end and the number of the other one, which is QEMU's for most.
 func socketpair() (*os.File, int, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, 0, fmt.Errorf("make a connection to QEMU: %w", err)
+		return nil, 0, fmt.Errorf("make a socket pair: %w", err)
 	}
-	return os.NewFile(uintptr(fds[0]), "to QEMU"), fds[1], nil
+	return os.NewFile(uintptr(fds[0]), "a socket pair"), fds[1], nil
 }
 
 // monitorConfig is a file for -readconfig that has a QMP monitor in it. Said by -qmp or -mon it would take QEMU's default
