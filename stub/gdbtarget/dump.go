@@ -48,8 +48,13 @@ func (t *Target) pokeLogical(ctx context.Context, core int, addr uint64, p, back
 func (t *Target) dumps(n int) bool { return n >= dumpFrom && t.dump.Path != "" }
 
 // dumpMemory reads through memsave, which looks at memory as the gdbstub does (cpu_memory_rw_debug).
-func (t *Target) dumpMemory(ctx context.Context, core int, addr uint64, p []byte) error {
-	err := t.mon.Execute(ctx, "memsave", struct {
+func (t *Target) dumpMemory(ctx context.Context, core int, addr uint64, p []byte) (err error) {
+	defer func() { // also what a memsave that fails has written; it gives the memory back
+		if emptied := t.dump.File.Truncate(0); err == nil {
+			err = emptied
+		}
+	}()
+	err = t.mon.Execute(ctx, "memsave", struct {
 		Addr int64  `json:"val"` // QEMU takes it for unsigned
 		Size int    `json:"size"`
 		File string `json:"filename"`
@@ -61,5 +66,5 @@ func (t *Target) dumpMemory(ctx context.Context, core int, addr uint64, p []byte
 	if n, err := t.dump.File.ReadAt(p, 0); err != nil {
 		return fmt.Errorf("memsave wrote %d bytes of %d: %w", n, len(p), err)
 	}
-	return t.dump.File.Truncate(0) // gives its memory back
+	return nil
 }

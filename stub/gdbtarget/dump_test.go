@@ -69,6 +69,19 @@ func TestDump(t *testing.T) {
 	})
 }
 
+// What QEMU wrote before it came to the end of memory is not kept.
+func TestDumpOfAHole(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm"})
+	start, size := r.guest.RAM()
+	p := make([]byte, manyBytes)
+	if err := r.ReadMemory(deadline(t), 0, logical, start+size-manyBytes/2, p); !errors.Is(err, target.ErrUnmapped) {
+		t.Errorf("a read across the end of RAM: %v", err)
+	}
+	if fi, err := r.dump.Stat(); err != nil || fi.Size() != 0 {
+		t.Errorf("the dump keeps %d bytes, %v", fi.Size(), err)
+	}
+}
+
 // behindTheProgram is an address in RAM that the guest program does not use, at no boundary.
 func behindTheProgram(t *testing.T, r *rig) uint64 {
 	t.Helper()

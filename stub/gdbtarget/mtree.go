@@ -12,8 +12,9 @@ type memoryKind uint8
 
 const (
 	nothing memoryKind = iota
-	ram                // also RAM that is read as ROM (romd) and ROM: reads have no side effects
-	device             // i/o
+	ram
+	rom    // also what is read as such (romd): reads have no side effects, and a write does not take or is a command
+	device // i/o
 )
 
 // memoryRange is one line of a flat view.
@@ -40,25 +41,25 @@ func (v *flatView) at(addr uint64) (memoryRange, bool) {
 	return memoryRange{}, false
 }
 
-// covers reports whether every byte of n from addr on is mapped, and whether any of it is a device.
-func (v *flatView) covers(addr uint64, n int) (mapped, hasDevice bool) {
+// covers reports whether every byte of n from addr on is mapped, and the kind that is least like RAM of what it has seen.
+func (v *flatView) covers(addr uint64, n int) (mapped bool, kind memoryKind) {
 	for n > 0 {
 		r, ok := v.at(addr)
 		if !ok {
-			return false, hasDevice
+			return false, kind
 		}
-		hasDevice = hasDevice || r.kind == device
+		kind = max(kind, r.kind)
 		left := r.last - addr // bytes behind addr in this range
 		if uint64(n-1) <= left {
-			return true, hasDevice
+			return true, kind
 		}
 		n -= int(left) + 1
 		if r.last == ^uint64(0) {
-			return false, hasDevice
+			return false, kind
 		}
 		addr = r.last + 1
 	}
-	return true, hasDevice
+	return true, kind
 }
 
 // same reports whether both views have the same memory at n bytes from addr on.
@@ -107,8 +108,10 @@ func parseMtree(text string) []addressSpaceView {
 		}
 		r := memoryRange{first: first, last: last}
 		switch kind {
-		case "ram", "rom", "romd", "nv-ram", "nv-rom", "nv-romd":
+		case "ram", "nv-ram":
 			r.kind = ram
+		case "rom", "romd", "nv-rom", "nv-romd":
+			r.kind = rom
 		default: // i/o, ramd, container leftovers
 			r.kind = device
 		}

@@ -73,22 +73,24 @@ func TestParseMtree(t *testing.T) {
 	}
 	normal, secure := findView(views, "cpu-memory-0"), findView(views, "cpu-secure-memory-0")
 	for _, c := range []struct {
-		addr           uint64
-		n              int
-		mapped, device bool
+		addr   uint64
+		n      int
+		mapped bool
+		kind   memoryKind
 	}{
-		{0x40000000, 4, true, false},
-		{0x400bfffe, 4, true, false}, // across two ranges of the same region
-		{0x40fffffe, 4, false, false},
-		{0x40fffffc, 4, true, false},
-		{0x3ffffffe, 4, false, false},
-		{0x09000ffc, 4, true, true},
-		{0x09000ffe, 4, false, true},
-		{0x0e000000, 4, false, false},
-		{0xfffffffffffffffe, 2, false, false},
+		{0x40000000, 4, true, ram},
+		{0x400bfffe, 4, true, ram}, // across two ranges of the same region
+		{0x40fffffe, 4, false, ram},
+		{0x40fffffc, 4, true, ram},
+		{0x3ffffffe, 4, false, nothing},
+		{0x00000000, 4, true, rom},
+		{0x09000ffc, 4, true, device},
+		{0x09000ffe, 4, false, device},
+		{0x0e000000, 4, false, nothing},
+		{0xfffffffffffffffe, 2, false, nothing},
 	} {
-		if mapped, dev := normal.covers(c.addr, c.n); mapped != c.mapped || (mapped && dev != c.device) {
-			t.Errorf("covers(%#x, %d) = %v, %v", c.addr, c.n, mapped, dev)
+		if mapped, kind := normal.covers(c.addr, c.n); mapped != c.mapped || kind != c.kind {
+			t.Errorf("covers(%#x, %d) = %v, %v", c.addr, c.n, mapped, kind)
 		}
 	}
 	if !normal.same(secure, 0x400bfff0, 64) {

@@ -113,7 +113,7 @@ func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, writ
 	if err != nil {
 		return err
 	}
-	mapped, hasDevice := view.covers(addr, len(p))
+	mapped, kind := view.covers(addr, len(p))
 	if !mapped {
 		return fmt.Errorf("%w: the memory tree has a hole", target.ErrUnmapped)
 	}
@@ -121,7 +121,7 @@ func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, writ
 		return t.busRead(ctx, addr, p)
 	}
 	var old []byte
-	if !hasDevice && (addr/page != (addr+uint64(len(p)-1))/page) {
+	if kind != device && (addr/page != (addr+uint64(len(p)-1))/page) {
 		old = make([]byte, len(p))
 		if err := t.busRead(ctx, addr, old); err != nil {
 			return err
@@ -130,14 +130,15 @@ func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, writ
 	if err := t.busWrite(ctx, addr, p); err != nil {
 		return err
 	}
-	if hasDevice { // a device's register need not read back as it was written
+	if kind == device { // a device's register need not read back as it was written
 		return nil
 	}
 	back := t.scratch(len(p))
 	if err := t.busRead(ctx, addr, back); err != nil {
 		return err
 	}
-	if !bytes.Equal(back, p) && !t.vmRunning { // a running core may have written there meanwhile
+	// Where a core runs it may have written to RAM meanwhile.
+	if !bytes.Equal(back, p) && !(t.vmRunning && kind == ram) {
 		if old != nil {
 			if err := t.busWrite(ctx, addr, old); err != nil {
 				return fmt.Errorf("%w; and putting back what was there failed: %w", target.ErrNotTaken, err)

@@ -22,7 +22,10 @@ func (t *Target) Reset(ctx context.Context, class int, halt bool) error {
 	defer t.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
+	t.noteStops()
+	ran := slices.Clone(t.want)
 	err := t.paused(func() error {
+		t.runOn(ran)
 		events, err := t.mon.Events(ctx)
 		if err != nil {
 			return err
@@ -54,11 +57,23 @@ func (t *Target) Reset(ctx context.Context, class int, halt bool) error {
 	return nil
 }
 
+// runOn takes a hit back that came in the moment of the pause for a reset, if one did: with the reset nobody would be told of it, and the
+// cores that ran are to run afterwards.
+func (t *Target) runOn(ran []bool) {
+	for i := range ran {
+		if ran[i] && t.justHit(i) {
+			copy(t.want, ran)
+			_ = t.publishRunning()
+			return
+		}
+	}
+}
+
 // forgetCause notes that a core which stands does so because of a reset, whatever had stopped it before.
 func (t *Target) forgetCause(core int) {
 	t.stateMu.Lock()
 	defer t.stateMu.Unlock()
-	t.states[core] = target.State{Cause: target.CauseBoot, Stops: t.states[core].Stops}
+	t.states[core] = target.State{Cause: target.CauseBoot, Stops: t.states[core].Stops, Moot: true}
 }
 
 // Kill implements target.Killer.

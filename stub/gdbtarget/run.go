@@ -28,6 +28,8 @@ const (
 	stepTimeout = 500 * time.Millisecond
 	// flushTimeout bounds the step of a core that runs, but perhaps sleeps.
 	flushTimeout = 20 * time.Millisecond
+	// dozeTimeout bounds the step among others of a core that slept when it was stepped last, and that stands there still.
+	dozeTimeout = 2 * time.Millisecond
 	// idleTries is how often a step is tried that seems to have executed nothing.
 	idleTries = 2
 	// lateReply is how long a stop reply may follow the QMP event of its stop; the stub writes it first.
@@ -39,7 +41,7 @@ func (t *Target) Go(ctx context.Context, core int) error {
 	return t.control(ctx, "go", core, func() error {
 		changed := false
 		for i := range t.want {
-			if (core == target.AllCores || i == core) && !t.want[i] {
+			if (core == target.AllCores || i == core) && t.stands(i) {
 				t.want[i], changed = true, true
 			}
 		}
@@ -82,12 +84,12 @@ func (t *Target) Step(ctx context.Context, cores ...int) error {
 		stepped := false
 		var asleep error
 		for i := range t.want {
-			if cores != nil && !slices.Contains(cores, i) || t.want[i] {
+			if cores != nil && !slices.Contains(cores, i) || !t.stands(i) {
 				continue
 			}
 			err := t.step(i, among)
-			if among && errors.Is(err, target.ErrUnreachable) {
-				asleep = err // powered off, or waiting: the others step all the same
+			if among && errors.Is(err, target.ErrAsleep) {
+				asleep = err // the others step all the same
 				continue
 			}
 			if err != nil {
@@ -116,6 +118,7 @@ func (t *Target) control(ctx context.Context, what string, core int, change func
 		return target.Errorf(err, "%s", what)
 	}
 	defer t.mu.Unlock()
+	t.noteStops()
 	// Nothing to change means nothing to disturb.
 	idle := func() bool {
 		return (what == "go" && t.allRun(core, true)) || (what == "stop" && t.allRun(core, false))
@@ -146,6 +149,26 @@ func (t *Target) control(ctx context.Context, what string, core int, change func
 	}
 	return nil
 }
+
+// noteStops remembers how often each core has stopped when a request begins.
+func (t *Target) noteStops() {
+	t.stateMu.RLock()
+	defer t.stateMu.RUnlock()
+	t.stopsBefore = t.stopsBefore[:0]
+	for _, s := range t.states {
+		t.stopsBefore = append(t.stopsBefore, s.Stops)
+	}
+}
+
+// justHit reports whether a core has hit a trigger since noteStops. Whoever made the request took it for running, and has not been
+// told of the hit.
+func (t *Target) justHit(core int) bool {
+	s := t.State(core)
+	return s.Stops != t.stopsBefore[core] && (s.Cause == target.CauseBreakpoint || s.Cause == target.CauseWatchpoint)
+}
+
+// stands reports whether a core stands to whoever made the request.
+func (t *Target) stands(core int) bool { return !t.want[core] && !t.justHit(core) }
 
 // runStates are those in which QEMU lets nothing run before a reset (runstate_needs_reset), by the signal of their stop reply.
 var runStates = map[uint8]string{3: "shutdown", 6: "internal-error"}
@@ -322,8 +345,19 @@ func (t *Target) step(core int, among bool) error {
 	if among {
 		limit = flushTimeout
 	}
+	if at, ok := t.asleep[core]; ok {
+		still, err := t.stillAsleep(core, at)
+		switch {
+		case err != nil:
+			return err
+		case still && among:
+			limit = dozeTimeout
+		case still:
+			limit = flushTimeout
+		}
+	}
 	reply, err := t.stepOnce(core, limit)
-	if among && errors.Is(err, target.ErrUnreachable) {
+	if errors.Is(err, target.ErrAsleep) {
 		pc, pcErr := t.pc(core) // where it was before, as nothing was executed
 		if pcErr != nil {
 			return pcErr
@@ -333,12 +367,22 @@ func (t *Target) step(core int, among bool) error {
 	if err != nil {
 		return err
 	}
+	delete(t.asleep, core)
 	stop := parseStop(reply)
 	if stop.kind.Valid() {
 		return t.hit(core, stop, target.CauseStep)
 	}
 	t.stopped(core, target.CauseStep, target.Trigger{})
 	return nil
+}
+
+// stillAsleep reports whether a core stands where it slept, and sleeps as far as QEMU tells: it may have to wake up.
+func (t *Target) stillAsleep(core int, at uint64) (bool, error) {
+	pc, err := t.pc(core)
+	if err != nil || pc != at {
+		return false, err
+	}
+	return t.halted(core)
 }
 
 // stepOnce lets the gdbstub execute one instruction of one core and returns its stop reply.
@@ -379,7 +423,7 @@ func (t *Target) stepPatiently(core int, limit time.Duration) (place, []byte, er
 			return before, nil, haltedErr
 		}
 		if halted {
-			return before, nil, fmt.Errorf("%w; it is powered off or waits for an interrupt", err)
+			return before, nil, fmt.Errorf("%w; %w", err, target.ErrAsleep)
 		}
 		// It had no processor of the host for so long. It has made no step, so it may make another one.
 	}

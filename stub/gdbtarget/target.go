@@ -103,7 +103,8 @@ type Target struct {
 	books                *target.Triggers
 	inserted             map[target.Trigger]bool // what the gdbstub has
 	doubtful             map[target.Trigger]bool // what it may have or lack, since a change of it was given up
-	asleep               map[int]uint64          // pc of a core that is meant to run and executed nothing when it was stepped
+	asleep               map[int]uint64          // pc of a core that executed nothing when it was stepped last
+	stopsBefore          []uint64                // see noteStops
 	unexplained          map[int]string          // registers of a core at its last trap that nothing explains
 	selected             int                     // core of the last Hg, -1 unknown
 	dropping             bool                    // dropOwed runs

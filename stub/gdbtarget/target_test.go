@@ -362,7 +362,7 @@ func TestReset(t *testing.T) {
 		if pc := r.pc(t, 0); pc != resetPC {
 			t.Errorf("pc after a reset is %#x, before the first go it was %#x", pc, resetPC)
 		}
-		if s := r.State(0); s != (target.State{Cause: target.CauseBoot, Stops: before.Stops}) {
+		if s := r.State(0); s != (target.State{Cause: target.CauseBoot, Stops: before.Stops, Moot: true}) {
 			t.Errorf("a stopped core after a reset: %+v", s)
 		}
 		must(t, r.Go(ctx, 0))
@@ -817,7 +817,7 @@ func TestGlobalStepPassesSleepers(t *testing.T) {
 			t.Fatalf("pc is %#x, %s is %#x", pc, label, r.guest.Addr(label))
 		}
 	}
-	if err := r.Step(ctx, 1); !errors.Is(err, target.ErrUnreachable) {
+	if err := r.Step(ctx, 1); !errors.Is(err, target.ErrAsleep) || !errors.Is(err, target.ErrUnreachable) {
 		t.Errorf("a step of the core that is off: %v", err)
 	}
 	if err := r.Step(ctx, 7, 1); !errors.Is(err, target.ErrNoCore) {
@@ -841,7 +841,39 @@ func TestStepOfManySleepers(t *testing.T) {
 			t.Fatalf("pc is %#x, %s is %#x", pc, labels[i], r.guest.Addr(labels[i]))
 		}
 	}
-	if err := r.Step(ctx, 1, 2); !errors.Is(err, target.ErrUnreachable) {
-		t.Errorf("a step of cores that are off: %v", err)
+	// Those that are known to sleep are waited for much less: with 20 ms for each this would take six seconds.
+	began := time.Now()
+	for range 40 {
+		must(t, r.Step(ctx, target.AllCores))
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("40 steps of all cores take %v", took)
+	}
+	for _, cores := range [][]int{{1, 2}, {3}} {
+		if err := r.Step(ctx, cores...); !errors.Is(err, target.ErrAsleep) {
+			t.Errorf("a step of the cores %d, which are off: %v", cores, err)
+		}
+	}
+}
+
+// A write to ROM takes, as that of a debugger does while the VM stands and addresses are logical, or it is an error.
+func TestWriteToROM(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "riscv64"})
+	ctx := deadline(t)
+	const rom = 0x1000 // virt.mrom
+	r.atLoop(t)
+	for _, running := range []bool{false, true} {
+		if running {
+			must(t, r.Go(ctx, 0))
+		}
+		for _, space := range []target.Space{logical, physical} {
+			var before, after [4]byte
+			must(t, r.ReadMemory(ctx, 0, space, rom, before[:]))
+			err := r.WriteMemory(ctx, 0, space, rom, []byte{before[0] + 1, 2, 3, 4})
+			must(t, r.ReadMemory(ctx, 0, space, rom, after[:]))
+			if took := after != before; took != (err == nil) || err != nil && !errors.Is(err, target.ErrNotTaken) {
+				t.Errorf("running %v, %+v: %x became %x, and the error is %v", running, space, before, after, err)
+			}
+		}
 	}
 }

@@ -216,7 +216,7 @@ func TestReset(t *testing.T) {
 	must(t, m.Step(t.Context(), 0))
 	must(t, m.WriteMemory(t.Context(), 0, target.Space{}, LoopScratch, []byte{1}))
 	must(t, m.Reset(t.Context(), 0, false))
-	if s := m.State(0); s != (target.State{Cause: target.CauseBoot, Stops: 1}) || pc(t, m, 0) != LoopStart {
+	if s := m.State(0); s != (target.State{Cause: target.CauseBoot, Stops: 1, Moot: true}) || pc(t, m, 0) != LoopStart {
 		t.Errorf("the core that stood: %+v at %#x", s, pc(t, m, 0))
 	}
 	if s := m.State(1); !s.Running || pc(t, m, 1) != LoopStart {

@@ -280,7 +280,7 @@ func (m *Machine) Reset(_ context.Context, class int, halt bool) error {
 	for i := range m.cores {
 		switch s := &m.cores[i].state; {
 		case !s.Running:
-			*s = target.State{Cause: target.CauseBoot, Stops: s.Stops}
+			*s = target.State{Cause: target.CauseBoot, Stops: s.Stops, Moot: true}
 		case halt:
 			m.halt(i, target.CauseBoot, target.Trigger{})
 		default:

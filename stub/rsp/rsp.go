@@ -49,7 +49,8 @@ var ErrLost = errors.New("the gdbstub has not seen the request, as somebody else
 const (
 	// lookAfter is how often a wait looks whether its context has ended.
 	lookAfter = 100 * time.Millisecond
-	// markAfter is when a mark is sent behind a request that is not answered.
+	// markAfter is when a mark is sent behind a request that is not answered. While marks are not answered either, each is waited for
+	// twice as long as the one before: a QEMU that stands still reads none of them, and its socket does not hold many.
 	markAfter = time.Second
 	// marks is how many marks there are.
 	marks = 32
@@ -82,8 +83,9 @@ type Client struct {
 	mark   int // the last mark that was sent and has not come back, 0 if there is none
 	ahead  int // requests whose replies come before that of the mark, and belong to somebody
 	marked int // the last mark that was used
-	// markedAt is when it was used.
+	// markedAt is when it was used, and markWait how long it is waited for.
 	markedAt time.Time
+	markWait time.Duration
 
 	stop []byte          // a stop reply that has been read already
 	ctx  context.Context // of the request that is worked on
@@ -150,6 +152,11 @@ func (c *Client) begin() {
 // no other answer begins as they do.
 func (c *Client) queueMark() {
 	c.marked = c.marked%marks + 1
+	if c.mark == 0 {
+		c.markWait = markAfter
+	} else {
+		c.markWait *= 2
+	}
 	c.mark, c.ahead, c.adrift = c.marked, c.sent, false
 	c.markedAt = time.Now()
 	c.start()
@@ -413,7 +420,7 @@ func (c *Client) DropOwed(limit time.Duration) error {
 	for c.mark > 0 {
 		if err := c.answer(false); err != nil {
 			// The mark itself may be lost.
-			c.adrift = c.adrift || time.Since(c.markedAt) >= markAfter
+			c.adrift = c.adrift || time.Since(c.markedAt) >= c.markWait
 			return err
 		}
 		if c.isMark(c.packet) {

@@ -19,6 +19,7 @@ var (
 	ErrSize         = errors.New("wrong number of bytes")
 	ErrUnmapped     = errors.New("nothing is mapped there")
 	ErrUnreachable  = errors.New("not reachable in the core's present state")
+	ErrAsleep       = errors.New("it is powered off or waits for an interrupt")
 	ErrNotTaken     = errors.New("the machine ignored the write")
 	ErrRunning      = errors.New("the core is running")
 	ErrUnsupported  = errors.New("not supported by this machine")

@@ -15,7 +15,7 @@ type Reports struct {
 func (r *Reports) Take(core int, s State) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s.Running || s.Stops == 0 || r.seen[core] == s.Stops {
+	if s.Running || s.Stops == 0 || s.Moot || r.seen[core] == s.Stops {
 		return false
 	}
 	if r.seen == nil {

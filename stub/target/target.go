@@ -53,15 +53,16 @@ type Target interface {
 	// inserted twice is there twice. The order is always the same. A core that does not exist has none.
 	Triggers(core int) []Trigger
 
-	// Go lets one core, or AllCores, run; cores that run already run on. It returns when the machine runs.
+	// Go lets one core, or AllCores, run; cores that run already run on, unless they hit a trigger in the same moment. It
+	// returns when the machine runs.
 	Go(ctx context.Context, core int) error
 
 	// Stop stops one core, or AllCores, with CauseStop, and returns when it stands. Stopped cores keep their cause.
 	Stop(ctx context.Context, core int) error
 
 	// Step executes one instruction of each of the cores, or of AllCores, and returns when it is done. Cores that run are
-	// left alone, and ErrRunning is returned if there was nothing to step. A core that sleeps is ErrUnreachable, unless
-	// another one was stepped.
+	// left alone, also those that hit a trigger in the same moment, and ErrRunning is returned if there was nothing to
+	// step. A core that sleeps is ErrAsleep, unless another one was stepped.
 	Step(ctx context.Context, cores ...int) error
 
 	// Done is closed when the machine has ended or can no longer be reached; Err then says why, and every method
@@ -192,4 +193,6 @@ type State struct {
 	// Stops counts the stops of this core. Equal numbers mean the same stop, so that a dialect can report it once;
 	// 0 means that the core has never stopped since the machine was made (or was attached to while running).
 	Stops uint64
+	// Moot says that a reset has come after the last stop: a client that has not been told of it needs not be.
+	Moot bool
 }
