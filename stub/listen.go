@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // maxSocketPath is the longest path of a unix socket.
@@ -70,13 +72,9 @@ func listenUnix(path string) (net.Listener, error) {
 	if name[0] == '@' { // what package net takes for a name without a file, and so without a mode
 		name = "./" + name
 	}
-	// The file gets its mode from the socket, so it is never open to others, not even for a moment.
-	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var mode error
-		err := raw.Control(func(fd uintptr) { mode = syscall.Fchmod(int(fd), 0o600) })
-		return errors.Join(err, mode)
-	}}
-	l, err := config.Listen(context.Background(), "unix", name)
+	unlock := lockFolder(name)
+	defer unlock()
+	l, err := private.Listen(context.Background(), "unix", name)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		switch err := removeStale(name); {
 		case errors.Is(err, errNoSocket):
@@ -84,7 +82,7 @@ func listenUnix(path string) (net.Listener, error) {
 		case err != nil:
 			return nil, refuse(err, "end it, remove the file, or choose another path")
 		}
-		l, err = config.Listen(context.Background(), "unix", name)
+		l, err = private.Listen(context.Background(), "unix", name)
 	}
 	if err != nil {
 		return nil, refuse(err, "the folder must exist and be writable")
@@ -95,6 +93,31 @@ func listenUnix(path string) (net.Listener, error) {
 		return nil, refuse(err, "choose a folder that has modes")
 	}
 	return l, nil
+}
+
+// private makes sockets whose file gets its mode from the socket, so that it is never open to others, not even for a moment.
+var private = net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+	var mode error
+	err := raw.Control(func(fd uintptr) { mode = syscall.Fchmod(int(fd), 0o600) })
+	return errors.Join(err, mode)
+}}
+
+// lockTimeout bounds the wait for other servers that begin to listen in the same folder.
+const lockTimeout = 2 * time.Second
+
+// lockFolder keeps other servers from the folder of a socket for a moment: one that finds a socket which nobody listens on must not
+// remove the one that another has put in its place meanwhile. A folder that cannot be locked is used all the same.
+func lockFolder(name string) (unlock func()) {
+	f, err := os.Open(filepath.Dir(name))
+	if err != nil {
+		return func() {}
+	}
+	for end := time.Now().Add(lockTimeout); ; <-time.After(time.Millisecond) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			return func() { f.Close() }
+		}
+	}
 }
 
 var errNoSocket = errors.New("something is there that is no socket")

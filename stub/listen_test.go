@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -132,6 +133,53 @@ func TestListenWarnsOfAddressesThatOthersReach(t *testing.T) {
 		l.Close()
 		if got := strings.Contains(out.String(), "no authentication"); got != test.warn {
 			t.Errorf("%s: warned %v, want %v: %s", test.addr, got, test.warn, out.String())
+		}
+	}
+}
+
+// The mode is there before anybody is told of the file, and not only afterwards.
+func TestPrivateSockets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := private.Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the mode is %v, %v", info.Mode(), err)
+	}
+}
+
+// Of servers that find a socket which was left behind, one takes its place, and none that of the one.
+func TestOneServerReplacesASocket(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 50 {
+		path := filepath.Join(dir, strconv.Itoa(round))
+		old, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.SetUnlinkOnClose(false)
+		old.Close()
+		const servers = 20
+		listeners := make(chan net.Listener, servers)
+		var all sync.WaitGroup
+		for range servers {
+			all.Go(func() {
+				if l, err := Listen("unix:"+path, nil); err == nil {
+					listeners <- l
+				}
+			})
+		}
+		all.Wait()
+		close(listeners)
+		n := 0
+		for l := range listeners {
+			n++
+			l.Close()
+		}
+		if n != 1 {
+			t.Fatalf("%d servers listen in round %d", n, round)
 		}
 	}
 }

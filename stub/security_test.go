@@ -71,7 +71,7 @@ func hasTest(t *testing.T, folder, name string) bool {
 var (
 	hostPackages = []string{"os", "syscall", "golang.org/x/sys/unix"}
 	hostCalls    = map[string][]string{
-		"listen.go": {"os.Remove", "os.Lstat", "os.Chmod", "net.Listen", "net.Dial", "syscall.Fchmod"},
+		"listen.go": {"os.Remove", "os.Lstat", "os.Chmod", "net.Listen", "net.Dial", "syscall.Fchmod", "os.Open", "syscall.Flock", "syscall.LOCK_EX", "syscall.LOCK_NB"}, // opens the folder of a socket
 		"busypoll/conn_linux.go": { // of the connections that it is given
 			"syscall.Read", "syscall.Write", "unix.Read", "unix.Write", "unix.Close", "unix.Shutdown", "unix.Ppoll", "unix.Timespec",
 			"unix.NsecToTimespec", "unix.FcntlInt", "unix.F_DUPFD_CLOEXEC", "unix.SHUT_RDWR", "unix.Eventfd", "unix.EFD_CLOEXEC",

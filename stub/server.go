@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"mcdtest/stub/busypoll"
 	"mcdtest/stub/packet"
 	"mcdtest/stub/target"
@@ -126,10 +128,13 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	defer leave()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
-	rate := newLimiter(s.opts.ConnRate)
+	admitted := rate.NewLimiter(rate.Inf, 0)
+	if n := s.opts.ConnRate; n > 0 {
+		admitted = rate.NewLimiter(rate.Limit(n), n)
+	}
 	var delay time.Duration
 	for {
-		if err := rate.wait(ctx); err != nil {
+		if err := admitted.Wait(ctx); err != nil {
 			return context.Cause(ctx)
 		}
 		conn, err := l.Accept()
@@ -195,6 +200,18 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 	}
 	log.Info("client left")
 	return nil
+}
+
+// wait returns after d, or with an error when ctx is done.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Close ends all clients and every Serve, and returns when they have ended. The Target is left alone.

@@ -5,6 +5,7 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mcdtest/stub"
 )
 
 // confinement is what the kernel and the command line say of a QEMU.
@@ -122,7 +127,7 @@ func TestServeLimits(t *testing.T) {
 		t.Error("17 bytes are read although --max-read is 16")
 	}
 	waitFor(t, "the end of a client that is silent", func() (bool, string) {
-		return strings.Contains(d.errs.String(), "silent for 300ms"), d.errs.String()
+		return strings.Contains(d.errs.String(), "no packet came for 300ms"), d.errs.String()
 	})
 
 	conn, err := net.Dial("unix", sock)
@@ -155,6 +160,20 @@ func TestServeDefaults(t *testing.T) {
 		if got := field.Tag.Get("default"); got != want {
 			t.Errorf("docs/security.md and docs/protocol.md have %s for %s; it is %q", want, name, got)
 		}
+	}
+	// Each reaches the server.
+	var cli commands
+	parser, err := newParser(&cli, &console{out: io.Discard, err: io.Discard}, func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"serve", "--idle-timeout=1s", "--request-timeout=2s", "--write-timeout=3s", "--conn-rate=4",
+		"--max-read=5", "--max-request=6", "--max-pending=7", "--no-kill", "--dialect=json", "--gdb=127.0.0.1:1", "--qmp=127.0.0.1:1"}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(stub.Options{BusyPoll: true, Dialect: stub.JSON, IdleTimeout: time.Second, RequestTimeout: 2 * time.Second, WriteTimeout: 3 * time.Second,
+		ConnRate: 4, MaxRead: 5, MaxRequest: 6, MaxPending: 7}, cli.Serve.options(nil)); diff != "" {
+		t.Errorf("- want, + got\n%s", diff)
 	}
 	for _, flag := range []string{"--write-timeout=0", "--max-read=0", "--max-request=-1", "--max-pending=0", "--conn-rate=-1", "--idle-timeout=-1s", "--request-timeout=-1s"} {
 		if r := mcdtest(t, nil, "serve", flag, "--gdb", "127.0.0.1:1", "--qmp", "127.0.0.1:1"); r.status != statusCannotRun || !strings.Contains(r.errors, strings.SplitN(flag, "=", 2)[0]) {

@@ -85,6 +85,7 @@ func Main() int {
 func execute(args []string, con *console) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 
 	var cli commands
 	exited := -1

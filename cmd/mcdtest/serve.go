@@ -19,13 +19,13 @@ import (
 type serveCmd struct {
 	Listen  string `default:"127.0.0.1:1235" placeholder:"ADDR" help:"HOST:PORT or unix:PATH, whose mode is 0600; port 0 takes any that is free (${default})."`
 	Dialect string `default:"auto" enum:"auto,packet,json" help:"packet (2023), json (2025), or auto: by the first byte of the client."`
-	NoKill  bool   `help:"Clients cannot end QEMU."`
+	NoKill  bool   `help:"Refuse k, which ends QEMU. What the guest can do to end it, a client can do still."`
 	GDB     string `name:"gdb" placeholder:"ADDR" help:"Attach to the gdbstub of a QEMU that runs (-gdb): HOST:PORT or unix:PATH."`
 	QMP     string `name:"qmp" placeholder:"ADDR" help:"Its QMP monitor (-qmp)."`
 	QTest   string `name:"qtest" placeholder:"ADDR" help:"Its qtest (-qtest), if it has one: memory is read without stopping it then."`
 	Verbose bool   `short:"v" help:"Log every request that is refused, and what the stub does."`
 
-	IdleTimeout    time.Duration `default:"0" placeholder:"TIME" group:"Limits" help:"Drop a client that is silent for so long; 0: never, as a debugger waits for its user, and keeps all others out meanwhile."`
+	IdleTimeout    time.Duration `default:"0" placeholder:"TIME" group:"Limits" help:"Drop a client that sends no request for so long; 0: never, as a debugger waits for its user, and keeps all others out meanwhile."`
 	RequestTimeout time.Duration `default:"0" placeholder:"TIME" group:"Limits" help:"How long QEMU may take for a request before its client is dropped (packet) or told so (JSON); 0: 1m in packets, 4s in JSON."`
 	WriteTimeout   time.Duration `default:"10s" placeholder:"TIME" group:"Limits" help:"Drop a client that leaves its replies unread for so long (${default})."`
 	ConnRate       int           `default:"100" placeholder:"N" group:"Limits" help:"Clients a second that are admitted, after as many at once (${default}); 0: any number."`
@@ -95,13 +95,8 @@ func (c *serveCmd) Run(ctx context.Context, con *console) error {
 	}
 	err := serve.Run(ctx, serve.Config{
 		Listen: c.Listen, Command: c.Command, Stdout: con.out, Stderr: con.err, GDB: c.GDB, QMP: c.QMP, QTest: c.QTest,
-		Options: stub.Options{
-			BusyPoll: true,
-			Dialect:  dialect(c.Dialect), AllowKill: !c.NoKill, Log: log,
-			IdleTimeout: c.IdleTimeout, RequestTimeout: c.RequestTimeout, WriteTimeout: c.WriteTimeout, ConnRate: c.ConnRate,
-			MaxRead: c.MaxRead, MaxRequest: c.MaxRequest, MaxPending: c.MaxPending,
-		},
-		Log: machine,
+		Options: c.options(log),
+		Log:     machine,
 		Ready: func(addr net.Addr, info *target.Info) {
 			at := addr.String()
 			if addr.Network() == "unix" {
@@ -116,6 +111,16 @@ func (c *serveCmd) Run(ctx context.Context, con *console) error {
 		return failed(statusFailed)
 	}
 	return err
+}
+
+// options are what the flags say of the server.
+func (c *serveCmd) options(log *slog.Logger) stub.Options {
+	return stub.Options{
+		BusyPoll: true,
+		Dialect:  dialect(c.Dialect), AllowKill: !c.NoKill, Log: log,
+		IdleTimeout: c.IdleTimeout, RequestTimeout: c.RequestTimeout, WriteTimeout: c.WriteTimeout, ConnRate: c.ConnRate,
+		MaxRead: c.MaxRead, MaxRequest: c.MaxRequest, MaxPending: c.MaxPending,
+	}
 }
 
 func cores(info *target.Info) string {

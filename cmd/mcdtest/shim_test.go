@@ -151,8 +151,10 @@ func TestShimWarnsOfAddressesThatOthersReach(t *testing.T) {
 	t.Parallel()
 	mark := rand.Text()
 	qemu := shimmed(t, mark)
-	for addr, warned := range map[string]bool{"0.0.0.0:0": true, "127.0.0.1:0": false} {
-		out, err := qemu("-M", "no-such-machine", "-mcd", "tcp:"+addr).CombinedOutput()
+	for addr, warned := range map[string]bool{
+		"tcp:0.0.0.0:0": true, "tcp:127.0.0.1:0": false, "unix:" + filepath.Join(shortDir(t), "s") + ",server=on,wait=off": false, "chardev:abstract": true,
+	} {
+		out, err := qemu("-M", "no-such-machine", "-chardev", "socket,id=abstract,path="+mark+",abstract=on,server=on,wait=off", "-mcd", addr).CombinedOutput()
 		if err == nil || !bytes.Contains(out, []byte("unsupported machine type")) {
 			t.Errorf("%s: QEMU was to refuse its machine: %v:\n%s", addr, err, out)
 		}

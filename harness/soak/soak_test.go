@@ -122,7 +122,7 @@ func begin(t testing.TB, b *harness.Build, folder string, number int, allowKill,
 	ram, _ := g.RAM()
 	l.places = places{loop: g.Addr("loop"), scratch: g.Addr("scratch"), counter: g.Addr("counter"), ram: ram, long: long}
 	l.server = stub.NewServer(machine, stub.Options{
-		AllowKill: allowKill, MaxRead: 1 << 20,
+		AllowKill: allowKill, MaxRead: 1 << 20, BusyPoll: number%2 == 0,
 		WriteTimeout: 200 * time.Millisecond, RequestTimeout: impatience, IdleTimeout: impatience,
 		Log: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -399,7 +399,14 @@ func TestSoak(t *testing.T) {
 
 // TestFreshMachines starts machine after machine, each with one client in the way of a short test, and counts.
 func TestFreshMachines(t *testing.T) {
-	n := setting(t, machinesVariable, 20, strconv.Atoi)
+	machines := 20
+	switch lasts := setting(t, soakVariable, 0, time.ParseDuration); {
+	case lasts >= 10*time.Minute:
+		machines = 10_000
+	case lasts > 0:
+		machines = 200
+	}
+	n := setting(t, machinesVariable, machines, strconv.Atoi)
 	b := build(t)
 	image, err := guest.Lookup("arm", guest.Loop)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,6 +21,13 @@ const (
 	chunk = 64 << 10
 	// keepBuffer is the largest output buffer that is kept for the next reply.
 	keepBuffer = 256 << 10
+	// keepArgs is how long the requests may be together whose arguments are kept: each element of a list keeps the most that it has had
+	// to hold in any of them.
+	keepArgs = 1 << 20
+	// keepReplies is how long replies wait for those to the requests behind them.
+	keepReplies = 10 * time.Millisecond
+	// endGrace is how long a session may take when the server or the machine ends.
+	endGrace = time.Second
 )
 
 // session is one connection: its parser, and what its client has opened.
@@ -44,6 +52,10 @@ type session struct {
 	request jsonwire.Request
 	args    [commandCount]any // by command, used again and again
 	results [commandCount]any
+	kept    int // bytes of the requests since they were made
+
+	heard  time.Time   // when the last request was done
+	ending atomic.Bool // the server or the machine has ended
 }
 
 // core is an open core.
@@ -82,8 +94,10 @@ func (s *session) serve(ctx context.Context) error {
 		case <-finished:
 			return
 		}
-		// A request in progress sees the end by itself; its reply is still sent.
+		// A request in progress sees the end by itself; its reply is still sent, if the client takes it.
+		s.ending.Store(true)
 		s.conn.SetReadDeadline(time.Unix(1, 0))
+		s.conn.SetWriteDeadline(time.Now().Add(endGrace))
 	}()
 	err := s.talk()
 	close(finished)
@@ -108,14 +122,16 @@ func (s *session) serve(ctx context.Context) error {
 // talk is the loop of the session: read a chunk, answer everything in it, send the answers.
 func (s *session) talk() error {
 	in := make([]byte, chunk)
+	s.heard = time.Now()
 	for {
 		if s.opts.IdleTimeout > 0 {
-			s.conn.SetReadDeadline(time.Now().Add(s.opts.IdleTimeout))
+			s.conn.SetReadDeadline(s.heard.Add(s.opts.IdleTimeout))
 			if s.ended() {
 				return nil
 			}
 		}
 		n, err := s.conn.Read(in)
+		flushed := time.Now()
 		for rest := in[:n]; len(rest) > 0; {
 			used, event := s.splitter.Next(rest)
 			rest = rest[used:]
@@ -123,17 +139,20 @@ func (s *session) talk() error {
 			case jsonwire.NeedMore:
 			case jsonwire.Complete:
 				s.handle(s.splitter.Object())
+				s.heard = time.Now()
 			default:
 				s.refuse(event.Err(), nil)
 			}
-			if len(s.out) > s.opts.MaxPending {
+			if gone := s.watchdog.gone(); gone != nil {
+				return gone
+			}
+			// A client that has left is noticed by this, however many requests it has left behind.
+			if len(s.out) > s.opts.MaxPending || s.heard.Sub(flushed) > keepReplies {
 				if err := s.flush(); err != nil {
 					return err
 				}
+				flushed = s.heard
 			}
-		}
-		if gone := s.watchdog.gone(); gone != nil {
-			return gone
 		}
 		if err := s.flush(); err != nil {
 			return err
@@ -143,7 +162,7 @@ func (s *session) talk() error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded) && s.opts.IdleTimeout > 0:
-			return fmt.Errorf("client dropped: it was silent for %v", s.opts.IdleTimeout)
+			return fmt.Errorf("client dropped: no request came for %v", s.opts.IdleTimeout)
 		default:
 			return fmt.Errorf("read from the client: %w", err)
 		}
@@ -165,14 +184,19 @@ func (s *session) flush() error {
 	if len(s.out) == 0 {
 		return nil
 	}
-	s.conn.SetWriteDeadline(time.Now().Add(s.opts.WriteTimeout))
+	limit := s.opts.WriteTimeout
+	s.conn.SetWriteDeadline(time.Now().Add(limit))
+	if s.ending.Load() { // looked at last, as it may have come between the two
+		limit = min(limit, endGrace)
+		s.conn.SetWriteDeadline(time.Now().Add(limit))
+	}
 	_, err := s.conn.Write(s.out)
 	if cap(s.out) > keepBuffer {
 		s.out = nil
 	}
 	s.out = s.out[:0]
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("client dropped: it did not read its replies for %v", s.opts.WriteTimeout)
+		return fmt.Errorf("client dropped: it did not read its replies for %v", limit)
 	}
 	if err != nil {
 		return fmt.Errorf("write to the client: %w", err)
@@ -182,6 +206,11 @@ func (s *session) flush() error {
 
 // handle answers one object.
 func (s *session) handle(obj []byte) {
+	if s.kept += len(obj); s.kept > keepArgs {
+		s.kept = len(obj)
+		clear(s.args[:])
+		clear(s.results[:])
+	}
 	r := &s.request
 	if err := jsonwire.ParseRequest(obj, r); err != nil {
 		s.refuse(err, r.ID)
@@ -246,7 +275,11 @@ func (s *session) leave() {
 	if s.uid == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.base), s.opts.RequestTimeout)
+	limit := s.opts.RequestTimeout
+	if s.ended() {
+		limit = min(limit, endGrace)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.base), limit)
 	defer cancel()
 	if err := s.closeServer(ctx); err != nil && !s.ended() {
 		s.opts.Log.Warn("the client has left, and its triggers could not be removed", "error", err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -344,7 +345,92 @@ func TestIdleTimeout(t *testing.T) {
 	if err := p.wait(); err == nil {
 		t.Error("Serve returned nil")
 	} else {
-		contains(t, err.Error(), "silent for 50ms")
+		contains(t, err.Error(), "no request came for 50ms")
+	}
+}
+
+// Bytes that are no request do not keep a session.
+func TestIdleTimeoutOfAClientThatSendsNoRequest(t *testing.T) {
+	p := connect(t, newDialect(loop(t, 1), Options{IdleTimeout: 200 * time.Millisecond}))
+	p.open(1)
+	go func() {
+		for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+			if _, err := p.conn.Write([]byte(" ")); err != nil {
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	if err := p.wait(); err == nil {
+		t.Error("Serve returned nil")
+	} else {
+		contains(t, err.Error(), "no request came for 200ms")
+	}
+}
+
+// A client that leaves many requests behind, none of which takes long, does not hold the server for as long as all of them take.
+func TestHangupWithManyRequests(t *testing.T) {
+	const requests = 300
+	steps := make(chan struct{}, requests)
+	m := &stuck{Machine: loop(t, 1), step: func(context.Context) error {
+		steps <- struct{}{}
+		<-time.After(50 * time.Millisecond)
+		return nil
+	}}
+	p := connect(t, newDialect(m, Options{}))
+	p.open(1)
+	p.send(strings.Repeat(string(jsonwire.AppendRequest(nil, jsonwire.Step, stepArgs(1, false, 1))), requests))
+	<-steps
+	p.conn.Close()
+	p.wait()
+	if n := len(steps); n > 3 {
+		t.Errorf("%d requests were carried out after the client had left", n)
+	}
+}
+
+// A client that does not read its replies does not hold up the end of the server.
+func TestEndWithAClientThatDoesNotRead(t *testing.T) {
+	client, server := sockets(t)
+	defer client.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	finished := make(chan error, 1)
+	go func() { finished <- newDialect(loop(t, 1), Options{WriteTimeout: time.Hour}).Serve(ctx, server) }()
+	p := &peer{t: t, conn: client, split: jsonwire.NewSplitter(0), in: make([]byte, 4096), finished: finished}
+	p.open(1)
+	request := strings.Repeat(`{"execute":"mcd-qry-reg-map","arguments":{"core-uid":1,"reg-group-id":0,"start-index":0,"num-regs":80}}`, 100)
+	for {
+		p.conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := p.conn.Write([]byte(request)); err != nil {
+			break // the server is stuck with the replies
+		}
+	}
+	cancel()
+	p.wait()
+}
+
+// What large requests needed is not kept, neither that of one nor of many: each element of a list has its own memory.
+func TestLargeRequestsAreLetGoOf(t *testing.T) {
+	p := connect(t, newDialect(loop(t, 1), Options{}))
+	p.open(1)
+	held := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := held()
+	const requests, size = 30, 1 << 20
+	text := `{"access-type":1,"access-width":0,"addr":{"addr-space-id":0,"addr-space-type":0,"address":0,"mem-space-id":2},"core-mode":0,"num-bytes":0,"num-bytes-ok":0,"options":0,"data":[`
+	for n := range requests {
+		p.send(fmt.Sprintf(`{"execute":"mcd-execute-txlist","arguments":{"core-uid":1,"txlist":{"num-tx":%d,"num-tx-ok":0,"tx":[`, n+1))
+		p.send(strings.Repeat(text+"]},", n) + text)
+		p.send(strings.Repeat("0,", size-1) + "0]}]}}}")
+		if got := string(p.read()); !strings.Contains(got, `"return-status":0`) {
+			t.Fatalf("%.200s", got)
+		}
+	}
+	if after := held(); after > before+8*size {
+		t.Errorf("%d requests with a transaction of %d bytes each leave %d bytes behind", requests, size, after-before)
 	}
 }
 

@@ -30,6 +30,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"mcdtest/stub/target"
 )
 
@@ -52,12 +54,21 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// How many of its mistakes a server logs as warnings; the others are told at the level of debugging. A few bytes are a mistake, and a
+// line of the log is many.
+const (
+	warnedAtOnce = 100
+	warnedEvery  = 5 * time.Second
+)
+
 // Dialect speaks the packet protocol for one Target. It may serve several connections, one after the other or at once.
 type Dialect struct {
 	target  target.Target
 	reports *target.Reports
 	info    *target.Info
 	opts    Options
+
+	warnings rate.Sometimes // what clients do wrong is told at the level that everybody sees
 
 	mu     sync.Mutex
 	tables []*tables // by core, made when first needed
@@ -82,7 +93,7 @@ func NewDialect(t target.Target, reports *target.Reports, opts Options) *Dialect
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	info := t.Info()
-	return &Dialect{target: t, reports: reports, info: info, opts: opts, tables: make([]*tables, len(info.Cores)), fresh: make([]uint64, len(info.Cores))}
+	return &Dialect{warnings: rate.Sometimes{First: warnedAtOnce, Interval: warnedEvery}, target: t, reports: reports, info: info, opts: opts, tables: make([]*tables, len(info.Cores)), fresh: make([]uint64, len(info.Cores))}
 }
 
 // Serve speaks with one client until it leaves, the Target ends, a time-out drops the client or ctx is done. It closes conn.

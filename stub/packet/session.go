@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -48,6 +49,7 @@ type session struct {
 	mistakes  []error   // by core: why a command without a reply did nothing
 	scratch   []byte    // bytes of a register, or of a write
 	over      bool      // the session ends after this request
+	unsent    error     // why an acknowledgement did not reach the client
 }
 
 func newSession(d *Dialect, conn net.Conn) *session {
@@ -101,7 +103,7 @@ func (s *session) talk() error {
 		for chunk := s.in[:n]; len(chunk) > 0; {
 			used, event := s.decoder.Next(chunk)
 			chunk = chunk[used:]
-			if err := s.handle(event); err != nil {
+			if err := errors.Join(s.handle(event), s.unsent); err != nil {
 				return err
 			}
 			if s.over {
@@ -144,7 +146,9 @@ func (s *session) handle(event wire.Event) error {
 		s.out = append(s.out, wire.Nack)
 	case wire.Packet:
 		s.out = append(s.out, wire.Ack)
+		s.watchdog.packets.Add(1)
 		s.request(s.decoder.Payload())
+		s.watchdog.packets.Add(1)
 	}
 	if len(s.out)-s.sent > s.opts.MaxPending {
 		return s.flush()
@@ -185,12 +189,8 @@ func (s *session) write(p []byte) error {
 }
 
 // acknowledge sends the '+' of the request before the Target is asked to change anything. If that fails the client is gone; the request is
-// carried out all the same, as it would be if the client went a moment later, and the next write ends the session.
-func (s *session) acknowledge() {
-	if err := s.flush(); err != nil {
-		s.opts.Log.Debug("the acknowledgement did not reach the client", "error", err)
-	}
-}
+// carried out all the same, as it would be if the client went a moment later, and is the last of the session.
+func (s *session) acknowledge() { s.unsent = s.flush() }
 
 // Values of session.holds.
 const (
@@ -213,7 +213,7 @@ func (s *session) release() {
 	}
 	s.watchdog.enter(writing)
 	if err := <-s.late; err != nil {
-		s.opts.Log.Debug("the acknowledgement did not reach the client", "error", err)
+		s.unsent = fmt.Errorf("write to the client: %w", err)
 	}
 	s.watchdog.enter(acting)
 	s.sent += len(s.held)
@@ -264,12 +264,14 @@ func (s *session) status(err error) {
 const noCore = -2
 
 // mistake notes why a command without a reply did nothing, for the core's next qstate; every core's for target.AllCores,
-// and in any case in the log.
+// and in the log.
 func (s *session) mistake(core int, err error) {
 	if err == nil {
 		return
 	}
-	s.opts.Log.Warn("command refused", "error", err)
+	level := slog.LevelDebug
+	s.warnings.Do(func() { level = slog.LevelWarn })
+	s.opts.Log.Log(s.ctx, level, "command refused", "error", err)
 	for i := range s.mistakes {
 		if core == target.AllCores || core == i {
 			s.mistakes[i] = err

@@ -37,9 +37,11 @@ var errMachineGone = errors.New("the machine has ended")
 // request are a large part of a request's time.
 type watchdog struct {
 	// at counts the changes of phase: it is congruent to the phase, modulo phases, and grows with each.
-	at     atomic.Uint64
-	dozing atomic.Bool
-	wake   chan struct{}
+	at atomic.Uint64
+	// packets grows when a whole packet has come, and when it is answered.
+	packets atomic.Uint64
+	dozing  atomic.Bool
+	wake    chan struct{}
 }
 
 // enter says what the session does from now on. Only the session's goroutine calls it.
@@ -65,6 +67,7 @@ func (w *watchdog) watch(s *session, cancel context.CancelCauseFunc, finished <-
 	timer := time.NewTimer(alert)
 	defer timer.Stop()
 	seen, since, idle := w.at.Load(), time.Now(), 0
+	packets, heard := w.packets.Load(), time.Now()
 	for {
 		select {
 		case <-finished:
@@ -82,15 +85,24 @@ func (w *watchdog) watch(s *session, cancel context.CancelCauseFunc, finished <-
 		case <-timer.C:
 		}
 		now := time.Now()
-		if at := w.at.Load(); at != seen {
+		if n := w.packets.Load(); n != packets {
+			packets, heard = n, now
+		}
+		at := w.at.Load()
+		// Bytes that are no packet do not count.
+		if silent := at%phases == reading && limits[reading] > 0 && now.Sub(heard) >= limits[reading]; at != seen && !silent {
 			seen, since, idle = at, now, 0
 			timer.Reset(alert)
 			continue
 		}
-		phase, stands := seen%phases, now.Sub(since)
+		phase := at % phases
+		stands := now.Sub(since)
+		if phase == reading {
+			stands = now.Sub(heard)
+		}
 		if limit := limits[phase]; limit > 0 && stands >= limit {
 			drop(fmt.Errorf("client dropped: %s for %v", [phases]string{
-				"it was silent", "the machine did not answer its request", "it did not read its replies"}[phase], limit))
+				"no packet came", "the machine did not answer its request", "it did not read its replies"}[phase], limit))
 			return
 		}
 		next := alert
@@ -105,7 +117,7 @@ func (w *watchdog) watch(s *session, cancel context.CancelCauseFunc, finished <-
 			if idle++; idle >= quiet {
 				next = doze
 				w.dozing.Store(true)
-				if w.at.Load() != seen && w.dozing.CompareAndSwap(true, false) {
+				if w.at.Load() != at && w.dozing.CompareAndSwap(true, false) {
 					next = alert
 				}
 			}

@@ -3,8 +3,10 @@
 package packet
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -49,9 +51,39 @@ func TestASlowReaderIsNotDropped(t *testing.T) {
 func TestASilentClientIsDropped(t *testing.T) {
 	p := open(t, loop(t, nil), Options{IdleTimeout: 50 * time.Millisecond})
 	p.settled()
-	if err := p.ended(); err == nil || !strings.Contains(err.Error(), "silent for 50ms") {
+	if err := p.ended(); err == nil || !strings.Contains(err.Error(), "no packet came for 50ms") {
 		t.Errorf("Serve returned %v", err)
 	}
+}
+
+// Bytes that are no packet do not keep a session.
+func TestAClientThatSendsNoPacketIsDropped(t *testing.T) {
+	p := open(t, loop(t, nil), Options{IdleTimeout: 200 * time.Millisecond})
+	p.settled()
+	go func() {
+		for tick := time.NewTicker(10 * time.Millisecond); ; <-tick.C {
+			if _, err := p.conn.Write([]byte("x$")); err != nil {
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	if err := p.ended(); err == nil || !strings.Contains(err.Error(), "no packet came for 200ms") {
+		t.Errorf("Serve returned %v", err)
+	}
+}
+
+// A request that takes longer than a client may be silent is none of its silence.
+func TestALongRequestIsNoSilence(t *testing.T) {
+	b := blocking{loop(t, nil), make(chan struct{}), make(chan struct{})}
+	p := open(t, b, Options{IdleTimeout: 200 * time.Millisecond})
+	p.send("$c0;0#|")
+	<-b.called
+	<-time.After(300 * time.Millisecond)
+	b.release <- struct{}{}
+	p.expect("+")
+	<-time.After(10 * alert)
+	p.settled()
 }
 
 func TestARequestThatNeverEnds(t *testing.T) {
@@ -74,6 +106,51 @@ func TestAClientThatLeavesDuringARequest(t *testing.T) {
 	p.conn.Close()
 	if err := p.ended(); err == nil || !strings.Contains(err.Error(), "the client left") {
 		t.Errorf("Serve returned %v", err)
+	}
+}
+
+// slow is a Target whose steps take their time.
+type slow struct {
+	target.Target
+	steps chan struct{}
+}
+
+func (s slow) Step(context.Context, ...int) error {
+	s.steps <- struct{}{}
+	<-time.After(50 * time.Millisecond)
+	return nil
+}
+
+// A client that leaves many requests behind, none of which takes long, does not hold the server for as long as all of them take.
+func TestAClientThatLeavesManyRequests(t *testing.T) {
+	const requests = 500
+	s := slow{loop(t, nil), make(chan struct{}, requests)}
+	p := open(t, s, Options{})
+	p.send(strings.Repeat("$c0;0#|", requests))
+	<-s.steps
+	p.conn.Close()
+	if err := p.ended(); err != nil {
+		t.Errorf("Serve returned %v", err)
+	}
+	if n := len(s.steps); n > 3 {
+		t.Errorf("%d requests were carried out after the client had left", n)
+	}
+}
+
+// Whatever a client sends, the log does not grow without a limit.
+func TestMistakesDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	p := open(t, loop(t, nil), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	const mistakes = 5000
+	for range mistakes / 100 {
+		p.send(strings.Repeat("$d9#|", 100))
+		p.expect(strings.Repeat("+", 100))
+	}
+	p.settled()
+	p.conn.Close()
+	p.ended()
+	if n := strings.Count(log.String(), "\n"); n < warnedAtOnce || n > 2*warnedAtOnce {
+		t.Errorf("%d lines about %d mistakes", n, mistakes)
 	}
 }
 

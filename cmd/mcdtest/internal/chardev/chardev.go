@@ -261,6 +261,9 @@ func (d Device) Open(ctx context.Context, log *slog.Logger) (net.Listener, net.C
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: listen on %s: %w", d.Text, d.Address, cause(err))
 		}
+		if log != nil {
+			log.Warn("MCD has no authentication, and an abstract socket no mode: every user of this host can control the machine", "address", d.Address)
+		}
 		return l, nil, nil
 	}
 	l, err := stub.Listen(d.Address, log)
