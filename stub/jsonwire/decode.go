@@ -192,7 +192,7 @@ func ParseReply(obj []byte, r *Reply) error {
 }
 
 // DecodeReturn fills result, a pointer as NewResult makes it, from the value of "return", and gives its return-status.
-// With RetActHandleError the result is absent and left alone, unless the command is mcd-qry-error-info. Keys that are
+// With RetActHandleError and RetActAgain the result is absent and left alone, unless the command is mcd-qry-error-info. Keys that are
 // not in the table are passed over.
 func (c *Command) DecodeReturn(text []byte, result any) (ReturnStatus, error) {
 	info, always := result.(*ErrorInfo)
@@ -412,7 +412,7 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 		if !hasStatus {
 			return generic("Parameter '%s' is missing", returnStatus.name)
 		}
-		if d.status == RetActHandleError && !d.always {
+		if (d.status == RetActHandleError || d.status == RetActAgain) && !d.always {
 			return nil
 		}
 	}

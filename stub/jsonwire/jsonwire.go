@@ -16,7 +16,7 @@ const (
 	MaxRequest   = 8 << 20 // bytes of one request towards our stub
 	MaxDepth     = 1024    // nesting of one request, as in QEMU's own parser
 
-	// MaxCount is the largest num-X that a list command takes. The published server takes any and reserves that much.
+	// MaxCount is the largest num-X that a client believes.
 	MaxCount = 65535
 )
 

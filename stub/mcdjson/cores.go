@@ -41,8 +41,8 @@ func closeCore(s *session, a *jsonwire.CoreArgs, _ *jsonwire.NoResult) error {
 	if err := s.needServer(); err != nil {
 		return err
 	}
-	if n := uint64(a.CoreUID); n > 0 && n <= uint64(len(s.closed)) && s.closed[n-1] {
-		return fail(jsonwire.ErrConnection, "core-uid %d is closed already", a.CoreUID)
+	if s.wasClosed(a.CoreUID) {
+		return alreadyClosed(a.CoreUID)
 	}
 	c, err := s.core(a.CoreUID)
 	if err != nil {
@@ -50,6 +50,15 @@ func closeCore(s *session, a *jsonwire.CoreArgs, _ *jsonwire.NoResult) error {
 	}
 	s.slot = &s.last // the core's own goes with it
 	return s.closeCore(s.ctx, c)
+}
+
+// wasClosed reports whether a core was opened and closed since the server was opened.
+func (s *session) wasClosed(uid uint32) bool {
+	return uid > 0 && uint64(uid) <= uint64(len(s.closed)) && s.closed[uid-1]
+}
+
+func alreadyClosed(uid uint32) error {
+	return fail(jsonwire.ErrConnection, "core-uid %d is closed already", uid)
 }
 
 // closeCore takes back the triggers that the client has created on the core and closes it, whatever becomes of the triggers.

@@ -67,6 +67,19 @@ func TestCloseCore(t *testing.T) {
 	p.state(1)
 }
 
+// Why a core cannot be closed twice is told of the core-uid as well, which has no slot any more.
+func TestErrorOfAClosedCore(t *testing.T) {
+	_, p := openLoop(t, 2)
+	p.do(jsonwire.CloseCore, jsonwire.CoreArgs{CoreUID: 1}, nil)
+	p.refused(0, jsonwire.ErrConnection, jsonwire.CloseCore, jsonwire.CoreArgs{CoreUID: 1})
+	if info := p.info(1); info.Status != jsonwire.RetActHandleError || info.Code != jsonwire.ErrConnection {
+		t.Errorf("the closed core: %+v", info)
+	}
+	if info := p.info(3); info.Code != jsonwire.ErrParam {
+		t.Errorf("a core that never was: %+v", info)
+	}
+}
+
 // A core-uid that is not open is refused by every command that takes one, in the server's slot.
 func TestUnknownCore(t *testing.T) {
 	p := connect(t, newDialect(loop(t, 2), Options{}))

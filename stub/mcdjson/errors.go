@@ -95,10 +95,13 @@ func qryErrorInfo(s *session, a *jsonwire.CoreArgs, r *jsonwire.ErrorInfo) error
 	o := s.last
 	if a.CoreUID != 0 {
 		c, err := s.core(a.CoreUID)
-		if err != nil {
-			o = outcomeOf(err)
-		} else {
+		switch {
+		case err == nil:
 			o = c.last
+		case s.wasClosed(a.CoreUID):
+			o = outcomeOf(alreadyClosed(a.CoreUID))
+		default:
+			o = outcomeOf(err)
 		}
 	}
 	s.slot = nil

@@ -59,7 +59,8 @@ func stop(s *session, a *jsonwire.RunArgs, _ *jsonwire.NoResult) error {
 	return each(s.group(c, a.Global), func(core int) error { return s.target.Stop(s.ctx, core) })
 }
 
-// step answers mcd-step, when all steps are done or one of them has run into a watchpoint.
+// step answers mcd-step, when all steps are done or one of them has run into a watchpoint. A core that sleeps executes nothing, and
+// that is all there is to its step: the real client steps before it lets a core run, and an idle machine is one that sleeps.
 func step(s *session, a *jsonwire.StepArgs, _ *jsonwire.NoResult) error {
 	c, err := s.core(a.CoreUID)
 	if err != nil {
@@ -82,7 +83,12 @@ func step(s *session, a *jsonwire.StepArgs, _ *jsonwire.NoResult) error {
 			return target.Errorf(context.Cause(s.ctx), "step %d of %d on core %d", n+1, a.NSteps, c.index)
 		}
 		before := s.stops()
-		if err := s.target.Step(s.ctx, group...); err != nil {
+		err := s.target.Step(s.ctx, group...)
+		if errors.Is(err, target.ErrAsleep) {
+			s.opts.Log.Debug("nothing was executed", "error", err)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if s.hitSince(before) {

@@ -3,6 +3,7 @@
 package mcdjson
 
 import (
+	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -301,7 +302,7 @@ func TestResetEndsTheStopBefore(t *testing.T) {
 			}
 			p.do(jsonwire.Rst, jsonwire.RstArgs{CoreUID: 1, RstClassVector: 1, RstAndHalt: halt}, nil)
 			s := p.state(1)
-			if s.State != jsonwire.CoreStateDebug || s.Event == jsonwire.CoreEventTriggerChange || s.TrigID != 0 || s.InfoStr != "core 0 has not been started" {
+			if s.State != jsonwire.CoreStateDebug || s.Event != 0 || s.TrigID != 0 || s.InfoStr != "core 0 has not been started" {
 				t.Errorf("after a reset, halt %v, told before %v: %+v", halt, told, s)
 			}
 			if s := trigState(p, 1, id); !s.Captured {
@@ -316,6 +317,30 @@ func TestResetEndsTheStopBefore(t *testing.T) {
 	if s := p.state(1); s.State != jsonwire.CoreStateDebug || s.Event != jsonwire.CoreEventStopped || s.InfoStr != "core 0 has not been started" {
 		t.Errorf("a core that ran, reset and halted: %+v", s)
 	}
+}
+
+// A core that sleeps is stepped, and executes nothing: the real client lets a core run only if a step in front of that succeeds. The end
+// of a machine, or one that needs a reset, is no sleep.
+func TestStepOfASleepingCore(t *testing.T) {
+	m := &stuck{Machine: loop(t, 1)}
+	p := connect(t, newDialect(m, Options{}))
+	p.open(1)
+	steps := 0
+	m.step = func(context.Context) error {
+		steps++
+		return target.Errorf(target.ErrAsleep, "step core 0")
+	}
+	p.do(jsonwire.Step, stepArgs(1, false, 1000), nil)
+	if steps != 1 {
+		t.Errorf("%d steps of a core that sleeps", steps)
+	}
+	p.do(jsonwire.Run, jsonwire.RunArgs{CoreUID: 1}, nil)
+	if got := states(p, 1); got != "r" {
+		t.Errorf("after a step and a run: %s", got)
+	}
+	p.do(jsonwire.Stop, jsonwire.RunArgs{CoreUID: 1}, nil)
+	m.step = func(context.Context) error { return target.Errorf(target.ErrUnreachable, "step core 0") }
+	p.refused(1, jsonwire.ErrDeviceAccess, jsonwire.Step, stepArgs(1, false, 1))
 }
 
 // A Target that cannot be reset has no classes, and says so if it is asked all the same.

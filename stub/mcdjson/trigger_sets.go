@@ -20,7 +20,7 @@ func activateTrigSet(s *session, a *jsonwire.CoreArgs, _ *jsonwire.NoResult) err
 	}
 	stops := s.target.State(c.index).Stops
 	for _, t := range c.triggers {
-		t.captured, t.since = false, stops
+		t.captured, t.armed = false, stops
 	}
 	return nil
 }

@@ -18,7 +18,8 @@ type trigger struct {
 	trig     jsonwire.Trig // as the client gave it
 	foreign  bool          // another client made it, so it stays when this one leaves
 	captured bool
-	since    uint64 // State.Stops of the core when the trigger was armed: a hit is a later stop
+	since    uint64 // State.Stops of the core when the trigger was created: a hit is a later stop
+	armed    uint64 // State.Stops of the core when its set was activated: a hit is captured if it is another stop
 }
 
 // types are the trigger types of both sides.
@@ -87,7 +88,7 @@ func (s *session) noteHits(c *core, st target.State) {
 	}
 	s.know(c)
 	for _, t := range c.triggers {
-		if t.stopped(st) {
+		if t.stopped(st) && st.Stops != t.armed {
 			t.captured = true
 		}
 	}

@@ -236,9 +236,10 @@ func TestHit(t *testing.T) {
 	captured(map[uint32]bool{id: true, other: false})
 	p.do(jsonwire.ActivateTrigSet, jsonwire.CoreArgs{CoreUID: 1}, nil)
 	captured(map[uint32]bool{id: false, other: false})
-	if s := p.state(1); s.Event != jsonwire.CoreEventStopped {
-		t.Errorf("the hit was before the set was armed: %+v", s)
+	if s := p.state(1); s.Event != jsonwire.CoreEventTriggerChange || s.TrigID != id {
+		t.Errorf("the hit is told although the set was armed anew meanwhile: %+v", s)
 	}
+	captured(map[uint32]bool{id: false, other: false})
 }
 
 // A hit is remembered, whatever the machine does before anybody asks about the trigger.
