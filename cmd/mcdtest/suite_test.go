@@ -550,3 +550,13 @@ func TestSuiteOnATerminal(t *testing.T) {
 		t.Errorf("the line is left on the screen: %q", last)
 	}
 }
+
+// A stub may acknowledge a step before it is made, as the published one does: no spec, script or recording may take that for a defect.
+func TestSuiteToleratesLateSteps(t *testing.T) {
+	t.Parallel()
+	needQEMU(t, "arm")
+	got := mcdtest(t, []string{suites.FaultVariable + "=steps-late"}, "suite", "--arch", "arm", "--dialect", "packet", "--specs", "run control|loop|scripts|breakpoints|watchpoints")
+	if got.status != 0 {
+		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
+	}
+}

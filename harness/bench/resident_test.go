@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mcdtest/guest"
+	"mcdtest/harness"
 	"mcdtest/stub/wire"
 )
 
@@ -69,6 +70,33 @@ func BenchmarkResident(b *testing.B) {
 		"MB-at-first": {before}, "MB-after-a-million-requests": {after},
 		"cpu-ns/request": {float64(processorTime(b, pid)-cpu) / million},
 	})
+}
+
+// BenchmarkAllocations counts what the stub allocates for a request, and the client that is in the same process with it.
+func BenchmarkAllocations(b *testing.B) {
+	i := image(b, guest.Loop)
+	packet := packets(b, dial(b, machine(b, harness.Config{})), 1)
+	object, _ := objects(b, dial(b, machine(b, harness.Config{Dialect: harness.JSON})))
+	for _, w := range []struct {
+		name string
+		once func() error
+	}{
+		{"packet, 4-byte read", reader(packet, i.Addr("counter"))},
+		{"packet, register", registerReader(packet)},
+		{"packet, state", func() error { _, err := packet.State(background, 0); return err }},
+		{"json, 4-byte read", txReader(b, object, i.Addr("counter"), small)},
+	} {
+		var failed error
+		n := testing.AllocsPerRun(1000, func() {
+			if err := w.once(); err != nil {
+				failed = err
+			}
+		})
+		if failed != nil {
+			b.Fatal(failed)
+		}
+		report(b, w.name, map[string][]float64{"allocs/request": {n}})
+	}
 }
 
 // resident is a process's resident memory in megabytes, files included.

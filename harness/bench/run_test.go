@@ -268,7 +268,8 @@ func BenchmarkSlowdown(b *testing.B) {
 	)
 }
 
-// BenchmarkGrowth is how a read, a step and a stop grow with the cores and with the triggers that are set.
+// BenchmarkGrowth is how a read, a step and a stop grow with the cores and with the triggers that are set, and a read of registers with
+// their number.
 func BenchmarkGrowth(b *testing.B) {
 	i := image(b, guest.SMP)
 	type setting struct{ cores, triggers int }
@@ -304,6 +305,16 @@ func BenchmarkGrowth(b *testing.B) {
 			return stands(c, last)
 		}))
 	}
+	c := packets(b, dial(b, machine(b, harness.Config{})), 1)
+	list, err := c.Registers(background, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var registers []way
+	for _, n := range []int{1, 16, 300} {
+		registers = append(registers, each(fmt.Sprintf("%d registers", n), registersReader(c, list, n)))
+	}
+	b.Run("of=registers", func(b *testing.B) { compare(b, 5, registers...) })
 	b.Run("of=read", func(b *testing.B) { compare(b, 100, read...) })
 	b.Run("of=step", func(b *testing.B) { compare(b, 20, step...) })
 	b.Run("of=stop", func(b *testing.B) { compare(b, 10, stop...) })

@@ -375,6 +375,21 @@ func testRunControl(t *testing.T, dialect string) {
 	}
 }
 
+// A trigger that another client has left behind is told of like one's own.
+func TestTriggerOfAnotherClient(t *testing.T) { both(t, testTriggerOfAnotherClient) }
+
+func testTriggerOfAnotherClient(t *testing.T, dialect string) {
+	d, m := over(t, dialect, memtarget.ARMLoop(), nil)
+	ctx := t.Context()
+	must(t, m.InsertTrigger(ctx, 0, target.Trigger{Type: target.Exec, Addr: loopHead}))
+	must(t, d.Go(ctx, 0))
+	s, err := d.WaitStopped(ctx, 0)
+	if err != nil || s.Reason != Breakpoint {
+		t.Errorf("stopped with %+v, %v", s, err)
+	}
+	wantPC(t, d, 0, loopHead)
+}
+
 func TestAllCores(t *testing.T) { both(t, testAllCores) }
 
 func testAllCores(t *testing.T, dialect string) {

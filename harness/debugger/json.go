@@ -435,17 +435,36 @@ func (d *JSON) State(ctx context.Context, core int) (State, error) {
 		s.Status = Debug
 	}
 	if raw.Event&jsonwire.CoreEventTriggerChange != 0 {
-		i := slices.IndexFunc(c.triggers, func(t jsonTrigger) bool { return t.id == raw.TrigID })
-		if i < 0 {
-			return s, failed(fmt.Errorf("%w: trigger %d was hit, and there is none with this number", rawclient.ErrBadReply, raw.TrigID), "ask for the state of core %d", core)
+		t, err := d.trigger(ctx, c, raw.TrigID)
+		if err != nil {
+			return s, failed(err, "ask for the state of core %d", core)
 		}
-		t := c.triggers[i].Trigger
 		s.Reason, s.Trigger, s.Addr = Watchpoint, t.Type, t.Addr
 		if t.Type == Exec {
 			s.Reason = Breakpoint
 		}
 	}
 	return s, nil
+}
+
+// trigger is the one with a number: of this session, or of another client, which only the endpoint knows.
+func (d *JSON) trigger(ctx context.Context, c *jsonCore, id uint32) (Trigger, error) {
+	if i := slices.IndexFunc(c.triggers, func(t jsonTrigger) bool { return t.id == id }); i >= 0 {
+		return c.triggers[i].Trigger, nil
+	}
+	trig, err := d.c.QryTrig(ctx, c.uid, id)
+	switch {
+	case err != nil:
+		return Trigger{}, fmt.Errorf("%w: trigger %d was hit, and the endpoint does not know it: %w", rawclient.ErrBadReply, id, err)
+	case trig.SimpleCore == nil:
+		return Trigger{}, fmt.Errorf("%w: trigger %d was hit, which is not a simple one", rawclient.ErrBadReply, id)
+	}
+	for kind, of := range jsonTypes {
+		if of == trig.SimpleCore.Type {
+			return Trigger{Type: kind, Addr: trig.SimpleCore.AddrStart.Address}, nil
+		}
+	}
+	return Trigger{}, fmt.Errorf("%w: trigger %d was hit, whose type is %d", rawclient.ErrBadReply, id, trig.SimpleCore.Type)
 }
 
 // WaitStopped implements Debugger.

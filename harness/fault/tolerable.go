@@ -4,15 +4,19 @@ package fault
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net"
 	"sync"
 	"time"
+
+	"mcdtest/stub/target"
 )
 
 // Tolerable lists what a suite cannot notice, since a stub may do so. A comparison of two stubs can.
 var Tolerable = []Fault{
 	{Name: "replies-late", Meaning: "each reply comes some milliseconds late", Conns: repliesLate},
+	{Name: "steps-late", Meaning: "a step is acknowledged some milliseconds before it is made, and the core is told to run until then", Dialects: []string{Packet}, WrapTarget: stepsLate},
 	{Name: "other-json-writer", Meaning: "replies have blanks between their parts, and their keys in another order", Dialects: []string{JSON}, Conns: otherWriter},
 }
 
@@ -27,6 +31,69 @@ var otherWriter = objects(func() jsonHooks {
 		return append(bytes.ReplaceAll(spaced.Bytes(), []byte("\n"), []byte(" ")), "\r\n"...) // no string has a line end in it
 	}}
 })
+
+// lateSteps are steps that are still to be made.
+type lateSteps struct {
+	target.Target
+	mu      sync.Mutex
+	pending map[int]chan struct{} // by core; closed when it is made
+}
+
+// of is the pending step of a core, nil if there is none.
+func (l *lateSteps) of(core int) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pending[core]
+}
+
+// stepsLate does with steps as the published stub may: its request is done when the machine has been let go.
+func stepsLate(t target.Target) target.Target {
+	l := &lateSteps{Target: t, pending: make(map[int]chan struct{})}
+	return &altered{
+		Target: t,
+		step:   l.step,
+		state: func(core int) target.State {
+			s := t.State(core)
+			if l.of(core) != nil {
+				s = target.State{Running: true, Stops: s.Stops}
+			}
+			return s
+		},
+		goes: func(ctx context.Context, core int) error {
+			if l.of(core) != nil {
+				return nil // it runs, as far as anybody knows
+			}
+			return t.Go(ctx, core)
+		},
+		stop: func(ctx context.Context, core int) error {
+			if made := l.of(core); made != nil {
+				<-made
+			}
+			return t.Stop(ctx, core)
+		},
+	}
+}
+
+func (l *lateSteps) step(ctx context.Context, core int) error {
+	if core == target.AllCores || core >= len(l.Info().Cores) || l.State(core).Running {
+		return l.Step(ctx, core)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pending[core] != nil {
+		return nil
+	}
+	made := make(chan struct{})
+	l.pending[core] = made
+	time.AfterFunc(lateness, func() {
+		_ = l.Step(context.WithoutCancel(ctx), core)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.pending, core)
+		close(made)
+	})
+	return nil
+}
 
 // lateness is well above what a reply takes, also on a machine that has much to do.
 const lateness = 5 * time.Millisecond

@@ -100,7 +100,7 @@ func (c *Client) Call(ctx context.Context, name string, args, result any) error 
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w: %s", name, ErrBadReply, err, quote(obj))
 	}
-	if status == jsonwire.RetActHandleError && name != jsonwire.QryErrorInfo || status == jsonwire.RetActAgain {
+	if name != jsonwire.QryErrorInfo && (status == jsonwire.RetActHandleError || status == jsonwire.RetActAgain) {
 		return &Refusal{Command: name, Status: status}
 	}
 	return nil

@@ -75,6 +75,7 @@ type Client struct {
 	ended  error  // the end of the stream, once seen
 	wanted bool   // the wait in progress is for that end
 	out    []byte // the typed request in progress
+	silent bool   // the last typed request has no reply
 	broken error  // a typed request that failed with its answer outstanding
 }
 

@@ -3,6 +3,7 @@
 package rawclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -13,7 +14,8 @@ import (
 )
 
 // Do sends a request given as its payload and returns the payload of the reply, which is nil if the request has none
-// (as wire.Requests says; an unknown one is answered with the empty packet). It judges nothing but the framing: '+' must
+// (as wire.Requests says; an unknown or malformed one is answered with the empty packet, which is not nil: that of one that has
+// no reply otherwise is seen here if it comes with the '+', and else by the next request). It judges nothing but the framing: '+' must
 // come first, then the reply packet. The reply is valid until the next wait.
 func (c *Client) Do(ctx context.Context, payload string) ([]byte, error) {
 	c.out = append(c.out[:0], wire.Start)
@@ -59,6 +61,9 @@ func (c *Client) exchange(ctx context.Context, reply bool) ([]byte, error) {
 		}
 	}
 	payload = c.out[1 : 1+length]
+	if c.silent && c.refusal() != nil {
+		return nil, fmt.Errorf("%s was not sent: %w: the stub answered the request before it, which has no reply, with the empty packet", what(payload), ErrRefused)
+	}
 	if c.r < c.w {
 		return nil, c.fail(ErrUnexpected, quote(c.buf[c.r:c.w]), "sending %s: bytes came that nobody asked for", what(payload))
 	}
@@ -80,8 +85,9 @@ func (c *Client) exchange(ctx context.Context, reply bool) ([]byte, error) {
 		return nil, c.broken
 	}
 	c.r++
+	c.silent = !reply
 	if !reply {
-		return nil, nil
+		return c.refusal(), nil
 	}
 	answer, got, err := c.packet(ctx)
 	if err != nil {
@@ -90,6 +96,17 @@ func (c *Client) exchange(ctx context.Context, reply bool) ([]byte, error) {
 	}
 	return answer, nil
 }
+
+// refusal takes the empty packet by which a stub refuses a malformed request, also one that has no reply, if it has come; nil if not.
+func (c *Client) refusal() []byte {
+	if !bytes.Equal(c.buf[c.r:c.w], emptyPacket) {
+		return nil
+	}
+	c.r, c.silent = c.w, false
+	return []byte{}
+}
+
+var emptyPacket = []byte{wire.Start, wire.End, wire.LastPacket}
 
 // what names a request in messages.
 func what(payload []byte) string {
@@ -127,9 +144,12 @@ func (c *Client) badReply(answer []byte, format string, args ...any) error {
 	return fmt.Errorf("%s: %w: %s: %s", what(c.sent()), ErrBadReply, fmt.Sprintf(format, args...), quote(answer))
 }
 
-// command carries out a request without a reply.
+// command carries out a request without a reply. A refusal is seen if it came with the acknowledgement.
 func (c *Client) command(ctx context.Context) error {
-	_, err := c.exchange(ctx, false)
+	answer, err := c.exchange(ctx, false)
+	if err == nil && answer != nil {
+		return c.refused(answer)
+	}
 	return err
 }
 

@@ -111,6 +111,9 @@ func TestTypedRequests(t *testing.T) {
 			var got []string
 			c := answering(t, Options{}, func(payload string) string {
 				got = append(got, payload)
+				if len(got) > 1 {
+					return "+"
+				}
 				return "+" + test.answer
 			})
 			r := test.run(bounded(t), c)
@@ -263,6 +266,44 @@ func TestUnexpectedAnswers(t *testing.T) {
 	_, err := c.System(bounded(t))
 	if !errors.Is(err, ErrUnexpected) || !strings.Contains(err.Error(), `sending "qsystem": bytes came that nobody asked for`) {
 		t.Errorf("a byte too many: got %v", err)
+	}
+}
+
+// A stub refuses a malformed request that has no reply with the empty packet. That is an error of this request, or, if it came late, of the
+// next one, and everything is in step afterwards.
+func TestRefusedCommand(t *testing.T) {
+	c := answering(t, Options{}, func(payload string) string {
+		if payload == "qsystem" {
+			return "+$qemu-system#|"
+		}
+		return "+$#|"
+	})
+	if err := c.Go(bounded(t), false, -1); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `"C0;-1"`) {
+		t.Errorf("a core of -1: %v", err)
+	}
+	if answer, err := c.Do(bounded(t), "C"); err != nil || answer == nil || len(answer) > 0 {
+		t.Errorf("a request without its arguments: %q, %v", answer, err)
+	}
+	if s, err := c.System(bounded(t)); err != nil || s != "qemu-system" {
+		t.Errorf("the next request: %q, %v", s, err)
+	}
+
+	c, server := silent(t, Options{})
+	send(t, server, "+")
+	if err := c.Go(bounded(t), false, -1); err != nil {
+		t.Errorf("an answer that has only begun: %v", err)
+	}
+	send(t, server, "$#|")
+	if _, err := c.ReadPacket(bounded(t)); err != nil { // so that it has come
+		t.Fatal(err)
+	}
+	c.r -= len("$#|")
+	if _, err := c.System(bounded(t)); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), `"qsystem" was not sent`) {
+		t.Errorf("the request behind a refused one: %v", err)
+	}
+	send(t, server, "+$qemu-system#|")
+	if s, err := c.System(bounded(t)); err != nil || s != "qemu-system" {
+		t.Errorf("the same request again: %q, %v", s, err)
 	}
 }
 
