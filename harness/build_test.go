@@ -52,7 +52,7 @@ func matches(t *testing.T, err error, pattern string) {
 
 func TestFind(t *testing.T) {
 	dir, empty := t.TempDir(), t.TempDir()
-	for _, name := range []string{"qemu-system-arm", "qemu-system-riscv64", "my-qemu"} {
+	for _, name := range []string{"qemu-system-arm", "qemu-system-riscv64", "my-qemu", "qemu-system-arm-head", "qemu-system-arm.orig"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -70,13 +70,15 @@ func TestFind(t *testing.T) {
 		{"", dir, "x86_64", "", `find a QEMU for x86_64: there is no qemu-system-x86_64 in PATH; install it \(on Debian: .* qemu-system-x86\), or name .* in MCDTEST_QEMU`},
 		{dir, empty, "riscv64", in("qemu-system-riscv64"), ""},
 		{dir, empty, "", in("qemu-system-arm"), ""},
-		{dir, empty, "i386", "", `find a QEMU for i386: there is no qemu-system-i386 in the folder \S+, which has qemu-system-arm, qemu-system-riscv64, qemu-system-x86_64`},
+		{dir, empty, "i386", "", `find a QEMU for i386: there is no qemu-system-i386 in the folder \S+, which has qemu-system-arm, qemu-system-arm-head, qemu-system-arm.orig, qemu-system-riscv64, qemu-system-x86_64`},
 		{dir, empty, "x86_64", "", `find a QEMU for x86_64: \S+/qemu-system-x86_64 is a link to /none/qemu, which is not there; make it anew, or name another folder`},
 		{empty, dir, "arm", "", `find a QEMU for arm: there is no qemu-system-arm in the folder \S+, which has no qemu-system-… at all; name the folder that has the binaries, .*`},
 		{in("qemu-system-riscv64"), empty, "riscv64", in("qemu-system-riscv64"), ""},
 		{in("qemu-system-riscv64"), empty, "", in("qemu-system-riscv64"), ""},
 		{in("qemu-system-riscv64"), empty, "arm", "", `find a QEMU for arm: \S+/qemu-system-riscv64 is for riscv64; name a binary for arm, or a folder that holds several`},
 		{in("my-qemu"), empty, "arm", in("my-qemu"), ""},
+		{in("qemu-system-arm-head"), empty, "riscv64", in("qemu-system-arm-head"), ""},
+		{in("qemu-system-arm.orig"), empty, "", in("qemu-system-arm.orig"), ""},
 		{in("nothing"), dir, "arm", "", `find a QEMU: \S+/nothing: no such file or directory; name a QEMU binary or a folder of binaries`},
 	}
 	for _, tt := range tests {
@@ -93,6 +95,29 @@ func TestFind(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// What is named in the present folder is what is started, and not something of the same name in PATH.
+func TestFindInThePresentFolder(t *testing.T) {
+	dir, path := t.TempDir(), t.TempDir()
+	for folder, version := range map[string]string{dir: "1.2.3", path: "9.9.9"} {
+		script := "#!/bin/sh\necho QEMU emulator version " + version + "\n"
+		if err := os.WriteFile(filepath.Join(folder, "qemu-system-arm"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	t.Setenv("PATH", path+":"+os.Getenv("PATH"))
+	for _, named := range []string{".", "qemu-system-arm", "./qemu-system-arm"} {
+		found, err := harness.FindIn(named, "arm")
+		if err != nil {
+			t.Errorf("%s: %v", named, err)
+			continue
+		}
+		if b := probe(t, found); b.Version != "1.2.3" {
+			t.Errorf("%s is %s, whose version is %s", named, found, b.Version)
+		}
 	}
 }
 

@@ -57,6 +57,10 @@ func FindIn(named, arch string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find a QEMU: %s: %w; name a QEMU binary or a folder of binaries", named, errors.Unwrap(err))
 	}
+	// A name without a slash would be looked for in PATH when it is started.
+	if named, err = filepath.Abs(named); err != nil {
+		return "", fmt.Errorf("find a QEMU: %s: %w", named, err)
+	}
 	if !fi.IsDir() {
 		if is := archOfName(named); arch != "" && is != "" && is != arch {
 			return "", &noTarget{fmt.Sprintf("find a QEMU for %s: %s is for %s; name a binary for %s, or a folder that holds several", arch, named, is, arch)}
@@ -93,10 +97,11 @@ func binariesIn(dir string) string {
 	return strings.Join(names, ", ")
 }
 
-// archOfName tells the architecture from the name of a binary, or returns "".
+// archOfName tells the architecture from the name of a binary, or returns "" for one that does not say: "qemu-system-arm-head" may be of
+// any, and no architecture's name has such a rest.
 func archOfName(path string) string {
 	arch, ok := strings.CutPrefix(filepath.Base(path), "qemu-system-")
-	if !ok {
+	if !ok || strings.ContainsAny(arch, "-. ") {
 		return ""
 	}
 	return arch

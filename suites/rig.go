@@ -310,6 +310,9 @@ func (r *Rig) finish(context.Context) {
 		if err := m.shut(); err != nil {
 			problems = append(problems, err)
 		}
+		if list := m.Complaints(); len(list) > 0 {
+			problems = append(problems, fmt.Errorf("QEMU says that something is wrong with itself: %s", strings.Join(list, "; ")))
+		}
 	}
 	if why == "" {
 		why = r.crash()

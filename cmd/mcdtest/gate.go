@@ -18,6 +18,7 @@ import (
 	"mcdtest/cmd/mcdtest/internal/live"
 	"mcdtest/cmd/mcdtest/internal/summary"
 	"mcdtest/cmd/mcdtest/internal/term"
+	"mcdtest/harness"
 	"mcdtest/harness/gate"
 	"mcdtest/harness/result"
 	"mcdtest/harness/runner"
@@ -137,6 +138,9 @@ func (c *gateCmd) source(ctx context.Context, which gate.Side, path, fault strin
 		if err != nil {
 			return s, suites.Settings{}, err
 		}
+		if part := saved.Header.Shard; part != "" {
+			return s, suites.Settings{}, fmt.Errorf("%s is part %s of a run, so it cannot be compared with: merge all parts first (mcdtest report --merge)", path, part)
+		}
 		if why := saved.Incomplete(); why != "" {
 			return s, suites.Settings{}, fmt.Errorf("%s is incomplete, so it cannot be compared with: %s", path, why)
 		}
@@ -201,11 +205,17 @@ func comparableSources(cfg gate.Config, settings [2]suites.Settings) error {
 			return strings.HasPrefix(v, suites.FaultVariable+"=") || strings.HasPrefix(v, suites.RecordVariable+"=")
 		})
 	}
-	settingsOf := func(s gate.Source) []string {
+	header := func(s gate.Source) result.Header {
 		if s.Saved != nil {
-			return same(s.Saved.Header.Settings)
+			return s.Saved.Header
 		}
-		return same(s.Header.Settings)
+		return s.Header
+	}
+	if base, head := header(cfg.Base).Build, header(cfg.Head).Build; base.Endpoint == string(harness.Native) && head.Endpoint == string(harness.Stub) {
+		return fmt.Errorf("base (%s) is tested through its own -mcd, and head (%s) has none: mcdtest's stub in front of it would be compared; build head with -mcd (--enable-mcd), or choose --endpoint stub for both", base.Label, head.Label)
+	}
+	settingsOf := func(s gate.Source) []string {
+		return same(header(s).Settings)
 	}
 	if b, h := settingsOf(cfg.Base), settingsOf(cfg.Head); !slices.Equal(b, h) {
 		return fmt.Errorf("the sides are about different specs: base has %s, head has %s; choose the same architectures, cores, dialects and specs for both", strings.Join(b, " "), strings.Join(h, " "))

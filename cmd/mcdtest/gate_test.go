@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"mcdtest/harness"
 	"mcdtest/harness/gate"
 	"mcdtest/harness/result"
+	"mcdtest/suites"
 )
 
 // gateSpecs are few and take little time, also when they fail.
@@ -230,6 +232,31 @@ func TestGateThatCannotRun(t *testing.T) {
 		got := mcdtest(t, noRaceExit, append([]string{"gate"}, c.args...)...)
 		if got.status != statusCannotRun || !strings.Contains(got.errors, c.says) {
 			t.Errorf("%q: exit status %d, want 2 with %q\n%s%s", c.args, got.status, c.says, got.out, got.errors)
+		}
+	}
+}
+
+// Neither a part of a run nor a stub of another kind is compared with.
+func TestGateOfSidesThatDiffer(t *testing.T) {
+	part := filepath.Join(t.TempDir(), "part.jsonl")
+	saved := result.Result{Header: result.Header{Shard: "1/3", Settings: []string{suites.RecordVariable + "=1"}}, Footer: &result.Footer{Complete: true}}
+	if err := saved.Write(part); err != nil {
+		t.Fatal(err)
+	}
+	var c gateCmd
+	if _, _, err := c.source(t.Context(), gate.Base, part, ""); err == nil || !strings.Contains(err.Error(), "part 1/3 of a run") {
+		t.Errorf("a part of a run: %v", err)
+	}
+	side := func(endpoint harness.EndpointKind) gate.Source {
+		return gate.Source{Header: result.Header{Build: result.Build{Label: "a build", Endpoint: string(endpoint)}}}
+	}
+	for _, test := range []struct {
+		base, head harness.EndpointKind
+		refused    bool
+	}{{harness.Native, harness.Stub, true}, {harness.Stub, harness.Native, false}, {harness.Native, harness.Native, false}, {harness.Stub, harness.Stub, false}} {
+		err := comparableSources(gate.Config{Base: side(test.base), Head: side(test.head)}, [2]suites.Settings{})
+		if (err != nil) != test.refused {
+			t.Errorf("%s against %s: %v", test.base, test.head, err)
 		}
 	}
 }

@@ -199,7 +199,7 @@ func newParser(cli *commands, con *console, exit func(int)) (*kong.Kong, error) 
 		kong.Vars{
 			"architectures":  strings.Join(guest.Architectures(), ", "),
 			"max_cores":      strconv.Itoa(guest.MaxCores),
-			"processors":     strconv.Itoa(runtime.NumCPU()),
+			"processors":     strconv.Itoa(runtime.GOMAXPROCS(0)),
 			"fault_variable": suites.FaultVariable,
 			"gate_kinds":     gateKinds(),
 		},

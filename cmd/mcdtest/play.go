@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"mcdtest/cmd/mcdtest/internal/story"
@@ -129,7 +130,20 @@ func (c *playCmd) update(ctx context.Context, file string, s *script.Script, env
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(file, text, st.Mode().Perm()); err != nil {
+	// The script was written by hand: a disk that is full must not cost it.
+	if file, err = filepath.EvalSymlinks(file); err != nil {
+		return "", err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(file), ".script-*")
+	if err != nil {
+		return "", fmt.Errorf("write the script: %w", err)
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(text)
+	if err = errors.Join(err, temp.Chmod(st.Mode().Perm()), temp.Close()); err == nil {
+		err = os.Rename(temp.Name(), file)
+	}
+	if err != nil {
 		return "", fmt.Errorf("write the script: %w", err)
 	}
 	return "updated", nil

@@ -91,7 +91,7 @@ func (c *runCmd) suite(ctx context.Context, con *console) error {
 		return errors.New("--write-expectations runs the suite, whose specs choose program and options by themselves: drop --guest, --variant and --qemu-arg")
 	}
 	s := suiteCmd{
-		specFlags: specFlags{Arch: c.Arch, Cores: []int{c.Cores}, Dialect: c.Dialect, Endpoint: c.Endpoint, Parallel: runtime.NumCPU()},
+		specFlags: specFlags{Arch: c.Arch, Cores: []int{c.Cores}, Dialect: c.Dialect, Endpoint: c.Endpoint, Parallel: runtime.GOMAXPROCS(0)},
 		QEMU:      c.QEMU, Repeat: 1, WriteExpectations: c.WriteExpectations, JSON: c.JSON,
 	}
 	if s.Dialect == "auto" {

@@ -329,11 +329,6 @@ func (c *suiteCmd) Run(ctx context.Context, con *console) error {
 	if err := canWrite(c.JUnit, c.WriteTimes); err != nil {
 		return err
 	}
-	if c.WriteExpectations != "" {
-		if err := expect.New(c.WriteExpectations); err != nil {
-			return err
-		}
-	}
 	err = r.run(ctx)
 	if c.WriteTimes != "" && r.result.Incomplete() == "" {
 		err = errors.Join(err, writeTimes(c.WriteTimes, all, &r.result))
@@ -370,6 +365,11 @@ func (r *suiteRun) expectations() error {
 func (r *suiteRun) run(ctx context.Context) error {
 	if err := r.open(); err != nil {
 		return err
+	}
+	if r.WriteExpectations != "" { // last, so that no other error leaves an empty one behind
+		if err := expect.New(r.WriteExpectations); err != nil {
+			return err
+		}
 	}
 	began := time.Now()
 	problem := r.rounds(ctx)

@@ -560,3 +560,29 @@ func TestSuiteToleratesLateSteps(t *testing.T) {
 		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
 	}
 }
+
+// A QEMU that says that something is wrong with itself fails the spec that ran, although it goes on.
+func TestSuiteOfAQEMUThatComplains(t *testing.T) {
+	t.Parallel()
+	qemu := needQEMU(t, "arm")
+	wrapper := filepath.Join(t.TempDir(), "qemu-system-arm")
+	script := fmt.Sprintf("#!/bin/sh\necho '../hw/x.c:1:2: runtime error: shift exponent 99 is too large' >&2\nexec %s \"$@\"\n", qemu)
+	if err := os.WriteFile(wrapper, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	got := mcdtest(t, noRaceExit, "suite", "--qemu", wrapper, "--specs", quickSpecs)
+	if got.status != statusFailed || !strings.Contains(got.out, "0 passed, 3 failed") || !strings.Contains(got.out, "shift exponent 99") {
+		t.Errorf("exit status %d\n%s%s", got.status, got.out, got.errors)
+	}
+}
+
+// A file that cannot be written leaves no empty file of expectations behind.
+func TestExpectationsAreNotBegunInVain(t *testing.T) {
+	t.Parallel()
+	needQEMU(t, "arm")
+	known := filepath.Join(t.TempDir(), "known.yaml")
+	got := mcdtest(t, noRaceExit, "suite", "--specs", quickSpecs, "--write-expectations", known, "--out", "/nonexistent/x")
+	if _, err := os.Stat(known); got.status != statusCannotRun || err == nil {
+		t.Errorf("exit status %d, %v\n%s%s", got.status, err, got.out, got.errors)
+	}
+}

@@ -53,11 +53,10 @@ func stepsLate(t target.Target) target.Target {
 		Target: t,
 		step:   l.step,
 		state: func(core int) target.State {
-			s := t.State(core)
-			if l.of(core) != nil {
-				s = target.State{Running: true, Stops: s.Stops}
+			if l.of(core) != nil { // asked first: a step that is made in between has its state behind it
+				return target.State{Running: true, Stops: t.State(core).Stops}
 			}
-			return s
+			return t.State(core)
 		},
 		goes: func(ctx context.Context, core int) error {
 			if l.of(core) != nil {

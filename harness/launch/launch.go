@@ -90,6 +90,7 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 		}
 	}
 	p.args = args
+	p.group = s.Stdin == nil
 
 	cmd := exec.Command(s.Path, args...)
 	cmd.Env = s.Env
@@ -100,7 +101,7 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	cmd.Stdout = s.Stdout
 	cmd.Stderr = &p.stderr
 	cmd.WaitDelay = exitDelay // for a stderr that something else holds open
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: s.Stdin == nil}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: p.group}
 
 	started := make(chan error, 1)
 	go p.live(cmd, started)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,4 +82,36 @@ func TestQEMUDoesNotOutliveAKilledProgram(t *testing.T) {
 		}
 	}
 	t.Logf("QEMU ended %v after SIGKILL of the program that started it", time.Since(began))
+}
+
+// A QEMU behind a wrapper that waits for it ends with the wrapper, also if it does not do what it is asked to.
+func TestQEMUBehindAWrapperIsKilled(t *testing.T) {
+	wrapper := filepath.Join(t.TempDir(), "wrapper")
+	note := wrapper + ".pid"
+	script := fmt.Sprintf("#!/bin/sh\n%s \"$@\" &\necho $! >%s\nwait\nexit 0\n", qemuPath(t), note)
+	if err := os.WriteFile(wrapper, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := launch.Start(t.Context(), launch.Spec{Path: wrapper, Args: noMachine, Monitors: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	p.Kill()
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 5000); n != 1 {
+		unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		t.Errorf("QEMU (pid %d) outlives its wrapper (%v)", pid, err)
+	}
 }

@@ -30,6 +30,7 @@ type Process struct {
 	program string
 	args    []string
 	process *os.Process
+	group   bool // it is the first of a process group of its own
 	stderr  stderrLog
 
 	monitors   []*qmp.Monitor
@@ -81,8 +82,16 @@ func (p *Process) Exit() *Exit {
 
 // Signal sends a signal. A process that has ended gets none.
 func (p *Process) Signal(s syscall.Signal) error {
-	err := p.process.Signal(s)
-	if errors.Is(err, os.ErrProcessDone) {
+	if p.Exit() != nil {
+		return nil
+	}
+	var err error
+	if p.group { // also of a wrapper whose child QEMU is
+		err = syscall.Kill(-p.process.Pid, s)
+	} else {
+		err = p.process.Signal(s)
+	}
+	if errors.Is(err, os.ErrProcessDone) || errors.Is(err, syscall.ESRCH) {
 		return nil
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -98,12 +99,22 @@ func sameRun(a, b Header) error {
 		return fmt.Errorf("the versions of mcdtest are %s and %s", a.Tool, b.Tool)
 	case !slices.Equal(a.Settings, b.Settings):
 		return fmt.Errorf("the settings are %s and %s", strings.Join(a.Settings, " "), strings.Join(b.Settings, " "))
-	case !maps.Equal(a.Build.Versions, b.Build.Versions) || a.Build.Endpoint != b.Build.Endpoint || a.Build.Label != b.Build.Label:
+	case !maps.Equal(a.Build.Versions, b.Build.Versions) || a.Build.Endpoint != b.Build.Endpoint || a.Build.named() != b.Build.named():
 		return fmt.Errorf("the builds are %v and %v", a.Build, b.Build)
 	case a.Seed != b.Seed || a.Rounds != b.Rounds:
 		return fmt.Errorf("seed and rounds are %d, %d and %d, %d", a.Seed, a.Rounds, b.Seed, b.Rounds)
 	}
 	return nil
+}
+
+// named is the label that somebody has given a build, and empty if that is where it lies.
+func (b Build) named() string {
+	for _, path := range b.Paths {
+		if path == b.Label || filepath.Dir(path) == filepath.Clean(b.Label) {
+			return ""
+		}
+	}
+	return b.Label
 }
 
 func (b Build) String() string {

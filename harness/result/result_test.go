@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -343,6 +344,22 @@ func TestMergeIsTheWhole(t *testing.T) {
 				t.Fatalf("%d shards (- want, + got):\n%s", n, diff)
 			}
 		}
+	}
+}
+
+// A build that nobody has named is called after where it lies, which may be elsewhere on another machine.
+func TestMergeOfBuildsThatLieElsewhere(t *testing.T) {
+	parts := shards(complete(), 2)
+	for i, p := range parts {
+		folder := fmt.Sprintf("/home/%d/build", i)
+		p.Header.Build.Label, p.Header.Build.Paths = folder, map[string]string{"arm": folder + "/qemu-system-arm"}
+	}
+	if _, err := Merge(parts); err != nil {
+		t.Error(err)
+	}
+	parts[0].Header.Build.Label = "a name"
+	if _, err := Merge(parts); err == nil || !strings.Contains(err.Error(), "the builds are") {
+		t.Errorf("a build with another name: %v", err)
 	}
 }
 

@@ -83,6 +83,10 @@ func fakeMain(fd string, ids []string) int {
 		case "garbage":
 			w.conn.Write([]byte("this is no message\n"))
 			select {}
+		case "half": // of a message
+			w.conn.Write([]byte(`{"report":{"id":"half`))
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
 		case "other":
 			spec.ID = "something else"
 		}

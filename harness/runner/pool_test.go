@@ -134,6 +134,7 @@ func TestWorkerThatDies(t *testing.T) {
 	for _, c := range []struct{ id, says, process string }{
 		{"panic", "ended with exit status 2", "panic: the worker panics"},
 		{"kill", "was ended by SIGKILL", ""},
+		{"half", "was ended by SIGKILL", ""},
 		{"garbage", "is no message", ""},
 		{"other", `reported "something else" while "other" was running`, ""},
 	} {

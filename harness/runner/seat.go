@@ -127,7 +127,8 @@ listening:
 	for {
 		var m message
 		if err := d.Decode(&m); err != nil {
-			if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			// It may have ended in the middle of a message.
+			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
 				// Not what a worker says: it cannot be understood any more.
 				s.setKilled(fmt.Sprintf("what it said to its parent is no message (%v)", err))
 			}

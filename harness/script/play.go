@@ -445,7 +445,8 @@ func expected(l line) string {
 // takeIn receives until the answer to an exchange is complete, as far as that can be known, and returns how the
 // connection ended if it did.
 func (p *player) takeIn(ctx context.Context, c *rawclient.Client, x *exchange) error {
-	for {
+	// A stub that does not stop talking has answered something else.
+	for end := time.Now().Add(p.env.Timeout); time.Now().Before(end) && len(c.Pending()) <= rawclient.MaxReply; {
 		quiet := p.env.Settle
 		switch {
 		case p.updating && p.due != (tally{}):
@@ -467,6 +468,7 @@ func (p *player) takeIn(ctx context.Context, c *rawclient.Client, x *exchange) e
 			return nil
 		}
 	}
+	return nil
 }
 
 // patience is how many times longer Update waits for what a request must be answered with.

@@ -314,3 +314,30 @@ func TestJSON(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A stub that does not stop talking is answered with a mismatch, and not listened to for ever.
+func TestPlayOfAStubThatDoesNotStopTalking(t *testing.T) {
+	env := serving(t, func(conn net.Conn) {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for {
+			if _, err := conn.Write([]byte("+")); err != nil {
+				return
+			}
+			<-tick.C
+		}
+	})
+	env.Timeout = 300 * time.Millisecond
+	env.Settle = time.Second
+	played := make(chan error, 1)
+	go func() { played <- Play(t.Context(), parsed(t, "> $I#|\n< +$x#|\n"), env) }()
+	select {
+	case err := <-played:
+		var m *Mismatch
+		if !errors.As(err, &m) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it is still listened to")
+	}
+}

@@ -53,8 +53,7 @@ func main() {
 	for _, path := range flag.Args() {
 		t, err := read(path)
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "tally: %s: %v\n", path, err)
-			os.Exit(2)
+			t.failures = append(t.failures, failure{name: "results " + path, output: err.Error()})
 		}
 		all.add(t)
 	}
