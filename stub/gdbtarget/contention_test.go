@@ -3,8 +3,12 @@
 package gdbtarget_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -178,4 +182,42 @@ func TestAStopBehindAGoThatIsGivenUp(t *testing.T) {
 	if _, err := r.ReadRegister(ctx, 0, 15, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+// stopsInAPause has QEMU stand still when it has been stopped for a request that reads a register.
+type stopsInAPause struct {
+	net.Conn
+	qemu  *os.Process
+	armed *atomic.Bool
+}
+
+func (s *stopsInAPause) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("$p")) && s.armed.CompareAndSwap(true, false) {
+		if err := s.qemu.Signal(syscall.SIGSTOP); err != nil {
+			return 0, err
+		}
+	}
+	return s.Conn.Write(p)
+}
+
+// A machine that could not be let run on after a pause runs on when QEMU answers again, and says so meanwhile neither more nor less.
+func TestAPauseInWhichQEMUStandsStill(t *testing.T) {
+	t.Parallel()
+	var armed atomic.Bool
+	r := startQEMU(t, rigConfig{arch: "arm", gdb: func(c net.Conn, p *os.Process) net.Conn { return &stopsInAPause{c, p, &armed} }})
+	ctx := deadline(t)
+	must(t, r.Go(ctx, 0))
+	armed.Store(true)
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.ReadRegister(short, 0, 15, nil); err == nil {
+		t.Error("a register of a QEMU that stands still was read")
+	}
+	must(t, r.proc.Signal(syscall.SIGCONT))
+	until(t, "the machine runs on", func() (bool, string) { s := r.runState(t); return s == "running", s })
+	if s := r.State(0); !s.Running {
+		t.Errorf("core 0: %+v", s)
+	}
+	first := r.counter(t)
+	until(t, "core 0 counts", func() (bool, string) { n := r.counter(t); return n != first, fmt.Sprint(n) })
 }

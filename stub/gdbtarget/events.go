@@ -129,7 +129,13 @@ func (t *Target) onResume() error {
 	}
 	t.foreignAt = time.Now()
 	if t.vmRunning {
-		return nil
+		if t.allRun(target.AllCores, true) {
+			return nil
+		}
+		// QEMU stopped for a moment, to save its memory say, and may have let every core run. Those that are held are held again.
+		t.use(context.Background())
+		t.selected = -1
+		return t.paused(func() error { return nil })
 	}
 	// Somebody else's `cont`: it lets every core run.
 	t.vmRunning, t.foreign = true, true

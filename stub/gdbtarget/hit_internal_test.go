@@ -47,3 +47,23 @@ func TestHitInTheMomentOfARequest(t *testing.T) {
 		t.Error("a pause by somebody else is taken back for a reset")
 	}
 }
+
+// What stops the VM by itself is told, also if that comes in the moment of a pause; the answer to an interrupt is not.
+func TestStopRepliesInAPause(t *testing.T) {
+	for reply, want := range map[string]struct {
+		cause target.Cause
+		reset string
+	}{
+		"T02thread:p01.01;": {target.CauseNone, ""},
+		"T03thread:p01.01;": {target.CauseUnknown, "shutdown"},
+		"T8fthread:p01.01;": {target.CauseUnknown, ""},
+	} {
+		m := &Target{log: slog.New(slog.DiscardHandler), want: []bool{true}, states: []target.State{{Running: true}}, vmRunning: true}
+		if err := m.absorb([]byte(reply), true); err != nil {
+			t.Errorf("%s: %v", reply, err)
+		}
+		if s := m.State(0); s.Cause != want.cause || m.needsReset != want.reset || m.want[0] != (want.cause == target.CauseNone) {
+			t.Errorf("%s: the state is %+v, a reset is needed because of %q, wanted %v", reply, s, m.needsReset, m.want[0])
+		}
+	}
+}

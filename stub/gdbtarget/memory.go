@@ -83,6 +83,9 @@ func (t *Target) access(ctx context.Context, core int, space target.Space, addr 
 		return t.accessOther(ctx, core, space, addr, p, write)
 	}
 	if space.Physical {
+		if shared, err := t.sharesBus(ctx, core, addr, len(p)); err != nil || !shared {
+			return errors.Join(err, fmt.Errorf("%w: core %d has other memory there than the first one, whose bus alone can be reached", target.ErrUnreachable, core))
+		}
 		return t.accessPhysical(ctx, addr, p, write)
 	}
 	if !t.vmRunning {

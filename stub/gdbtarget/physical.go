@@ -65,6 +65,13 @@ func (t *Target) accessLive(ctx context.Context, core int, addr uint64, p []byte
 		if err != nil {
 			return err
 		}
+		shared, err := t.sharesBus(ctx, core, e.addr, e.n)
+		if err != nil {
+			return err
+		}
+		if !shared {
+			return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
+		}
 		if mapped, _ := view.covers(e.addr, e.n); !mapped {
 			if len(t.info.Cores[core].AddressSpaces) > 1 {
 				// It may be memory of the secure world, which only the gdbstub reaches.
@@ -95,6 +102,26 @@ func (t *Target) systemView(ctx context.Context, addr uint64, n int) (*flatView,
 	}
 	t.views = parseMtree(text)
 	return findView(t.views, t.info.Cores[0].AddressSpaces[0].Name), nil
+}
+
+// sharesBus reports whether a core sees the same as the first one in a range of physical memory: qtest and the gdbstub's physical mode
+// reach the first one's bus. What is not mapped for either is the same.
+func (t *Target) sharesBus(ctx context.Context, core int, addr uint64, n int) (bool, error) {
+	first, own := t.info.Cores[0].AddressSpaces[0].Name, t.info.Cores[core].AddressSpaces[0].Name
+	if core == 0 {
+		return true, nil
+	}
+	view, err := t.systemView(ctx, addr, n) // brings the memory tree up to date
+	if err != nil {
+		return false, err
+	}
+	other := findView(t.views, own)
+	if other == nil || first == own || view == other || view.same(other, addr, n) {
+		return true, nil
+	}
+	mapped, _ := view.covers(addr, n)
+	also, _ := other.covers(addr, n)
+	return !mapped && !also, nil
 }
 
 func findView(views []addressSpaceView, name string) *flatView {

@@ -43,6 +43,7 @@ type rigConfig struct {
 	running  bool
 	dumpPath string // where QEMU writes dumps; empty: where they are read
 	noDump   bool
+	gdb      func(net.Conn, *os.Process) net.Conn // goes between the Target and the gdbstub
 }
 
 func deadline(t testing.TB) context.Context {
@@ -160,6 +161,9 @@ func startQEMU(t testing.TB, cfg rigConfig) *rig {
 	dump, path := dumpFile(t)
 	if cfg.dumpPath != "" {
 		path = cfg.dumpPath
+	}
+	if cfg.gdb != nil {
+		gdb = cfg.gdb(gdb, cmd.Process)
 	}
 	config := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Machine: img.Machine()}
 	if !cfg.noDump {

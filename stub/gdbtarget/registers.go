@@ -82,7 +82,9 @@ func (t *Target) endsQEMU(core int, reg target.Register, p []byte) string {
 		}
 	case reg.Name == "cpsr" && t.info.Arch == "aarch64":
 		// 11.1 looks for the translation of EL3, which is not there (SIGSEGV).
-		if p[0]>>2&3 == 3 && len(t.info.Cores[core].AddressSpaces) < 2 {
+		_, is64 := t.namedRegister(core, "x0") // the modes of a 32-bit core have other bits there
+		secure := slices.ContainsFunc(t.info.Cores[core].AddressSpaces, func(as target.AddressSpace) bool { return as.Secure })
+		if is64 && p[0]>>2&3 == 3 && !secure {
 			return "an exception level that the CPU does not have"
 		}
 	}
@@ -135,6 +137,12 @@ func (t *Target) halves(core int, reg target.Register) (low, high target.Registe
 	n, err := strconv.Atoi(digits)
 	if err != nil {
 		return low, high, false
+	}
+	// 7.2 has two that are called q10; their numbers follow those of q0.
+	for _, r := range t.info.Cores[core].Registers {
+		if r.Name == "q0" {
+			n = reg.Number - r.Number
+		}
 	}
 	low, hasLow := t.namedRegister(core, "d"+strconv.Itoa(2*n))
 	high, hasHigh := t.namedRegister(core, "d"+strconv.Itoa(2*n+1))
@@ -263,7 +271,7 @@ func (t *Target) registers(core int) (string, error) {
 }
 
 // pcNames are what target descriptions call the program counter.
-var pcNames = []string{"pc", "rip", "eip", "pswa"}
+var pcNames = []string{"pc", "rip", "eip", "pswa", "rpc"}
 
 // pcRegister is the program counter of a core.
 func (t *Target) pcRegister(core int) (target.Register, bool) {
@@ -284,10 +292,13 @@ func (t *Target) pc(core int) (uint64, error) {
 	return t.value(core, reg)
 }
 
+// leastAddressBits is the least that a width of addresses is believed: QEMU describes AVR's program counter with 8 bits.
+const leastAddressBits = 16
+
 // lastAddress is the end of a core's logical addresses, which are as wide as its program counter.
 func (t *Target) lastAddress(core int) uint64 {
 	for _, reg := range t.info.Cores[core].Registers {
-		if slices.Contains(pcNames, reg.Name) && reg.Bits < 64 {
+		if slices.Contains(pcNames, reg.Name) && reg.Bits < 64 && reg.Bits >= leastAddressBits {
 			return 1<<reg.Bits - 1
 		}
 	}

@@ -30,6 +30,8 @@ const (
 	flushTimeout = 20 * time.Millisecond
 	// dozeTimeout bounds the step among others of a core that slept when it was stepped last, and that stands there still.
 	dozeTimeout = 2 * time.Millisecond
+	// pauseTries is how often the VM is stopped for one request.
+	pauseTries = 5
 	// idleTries is how often a step is tried that seems to have executed nothing.
 	idleTries = 2
 	// lateReply is how long a stop reply may follow the QMP event of its stop; the stub writes it first.
@@ -84,7 +86,7 @@ func (t *Target) Step(ctx context.Context, cores ...int) error {
 		stepped := false
 		var asleep error
 		for i := range t.want {
-			if cores != nil && !slices.Contains(cores, i) || !t.stands(i) {
+			if cores != nil && !slices.Contains(cores, i) || !t.stands(i) || t.wantBefore[i] {
 				continue
 			}
 			err := t.step(i, among)
@@ -121,7 +123,7 @@ func (t *Target) control(ctx context.Context, what string, core int, change func
 	t.noteStops()
 	// Nothing to change means nothing to disturb.
 	idle := func() bool {
-		return (what == "go" && t.allRun(core, true)) || (what == "stop" && t.allRun(core, false))
+		return (what == "go" && t.allRun(core, true) && t.vmRunning) || (what == "stop" && t.allRun(core, false))
 	}
 	if idle() || t.disturbed() {
 		if err := t.catchUp(ctx); err != nil {
@@ -140,6 +142,7 @@ func (t *Target) control(ctx context.Context, what string, core int, change func
 	if what == "step" && t.allRun(core, true) {
 		return target.Errorf(target.ErrRunning, "step")
 	}
+	t.wantBefore = append(t.wantBefore[:0], t.want...)
 	err := t.paused(change)
 	if err != nil {
 		if core == target.AllCores {
@@ -197,6 +200,9 @@ func (t *Target) allRun(core int, run bool) bool {
 // paused runs f while the VM stands, and lets the cores that are meant to run go on afterwards.
 func (t *Target) paused(f func() error) error {
 	if err := t.pause(); err != nil {
+		if t.gdb.Err() == nil && !t.gdb.Owed() {
+			_ = t.resume() // why it cannot be paused says more
+		}
 		return err
 	}
 	err := t.settleTriggers()
@@ -211,8 +217,28 @@ func (t *Target) paused(f func() error) error {
 
 // pause stops the VM if it runs. A trigger that is hit in that moment counts.
 func (t *Target) pause() error {
-	if !t.vmRunning {
-		return nil
+	for tries := 0; t.vmRunning; tries++ {
+		if tries == pauseTries {
+			return errors.New("the VM does not stop: something lets it run whenever it was stopped")
+		}
+		if err := t.interrupt(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// interrupt stops the VM. If what it had been stopped by turns out to be nothing, it runs again afterwards.
+func (t *Target) interrupt() error {
+	// It may have stopped already: what somebody else has stopped is not to be taken for the answer to an interrupt.
+	if reply, err := t.gdb.WaitStop(0); err == nil {
+		t.ownStops.Add(1)
+		if err := t.absorb(reply, false); err != nil {
+			return err
+		}
+		return t.flushWatchpoints()
+	} else if !errors.Is(err, rsp.ErrTimeout) {
+		return t.wireError(err)
 	}
 	if err := t.gdb.Interrupt(); err != nil {
 		return t.wireError(err)
@@ -289,6 +315,10 @@ func (t *Target) flushWatchpoints() error {
 		}
 		delete(t.asleep, i)
 		stop := parseStop(reply)
+		if stop.ends() {
+			t.stoppedBy(stop)
+			return nil
+		}
 		if !stop.kind.Valid() {
 			continue
 		}
@@ -369,10 +399,15 @@ func (t *Target) step(core int, among bool) error {
 	}
 	delete(t.asleep, core)
 	stop := parseStop(reply)
-	if stop.kind.Valid() {
+	switch {
+	case stop.ends():
+		t.want[core] = true
+		t.stoppedBy(stop)
+	case stop.kind.Valid():
 		return t.hit(core, stop, target.CauseStep)
+	default:
+		t.stopped(core, target.CauseStep, target.Trigger{})
 	}
-	t.stopped(core, target.CauseStep, target.Trigger{})
 	return nil
 }
 
@@ -475,6 +510,9 @@ func (t *Target) tryStep(core int, limit time.Duration) (before place, reply []b
 	reply, err = t.gdb.WaitStop(limit)
 	if err == nil {
 		t.ownStops.Add(1)
+		if parseStop(reply).signal == signalPause {
+			return before, reply, fmt.Errorf("%w: core %d was stopped from elsewhere while it was stepped", target.ErrUnreachable, core)
+		}
 		return before, reply, nil
 	}
 	if !errors.Is(err, rsp.ErrTimeout) {
@@ -488,7 +526,7 @@ func (t *Target) tryStep(core int, limit time.Duration) (before place, reply []b
 	if err != nil {
 		return before, nil, fmt.Errorf("a step did not end and the VM does not stop: %w", t.wireError(err))
 	}
-	if !parseStop(reply).trap {
+	if stop := parseStop(reply); !stop.trap && !stop.ends() {
 		return before, reply, fmt.Errorf("%w: core %d executed nothing for %v", target.ErrUnreachable, core, limit)
 	}
 	return before, reply, nil
@@ -503,6 +541,12 @@ type stopReply struct {
 	addr   uint64 // of the watchpoint
 	past   bool   // the access of a watchpoint is done although this machine stops before it
 }
+
+// signalPause is the signal of a stop reply that tells of a pause: by an interrupt, or by QMP.
+const signalPause = 2
+
+// ends reports whether the VM has stopped for a reason of its own: shutdown, watchdog, I/O error, …
+func (s stopReply) ends() bool { return s.signal != 0 && !s.trap && s.signal != signalPause }
 
 // parseStop reads "T05thread:p01.01;watch:40210000;".
 func parseStop(reply []byte) stopReply {
@@ -562,28 +606,36 @@ func (t *Target) absorb(reply []byte, own bool) error {
 	t.vmRunning, t.foreign, t.interrupted = false, false, false
 	stop := parseStop(reply)
 	if !stop.trap {
-		if own {
-			return nil
+		if !own || stop.ends() {
+			t.stoppedBy(stop)
 		}
-		t.foreignAt = time.Now()
-		cause := target.CauseElsewhere
-		t.needsReset = runStates[stop.signal]
-		if stop.signal != 2 { // not the signal of a pause: shutdown, watchdog, I/O error, …
-			cause = target.CauseUnknown
-		}
-		t.stopWanted(cause)
 		return nil
 	}
 	core := t.threadCore(stop.thread)
 	if !stop.kind.Valid() {
 		stop.kind = target.Exec
 		pc, err := t.pc(core)
+		if errors.Is(err, target.ErrNoRegister) {
+			t.stopAll(core, target.CauseUnknown, target.Trigger{}) // at a breakpoint, and nobody can say at which
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		stop.addr = pc
 	}
 	return t.hit(core, stop, target.CauseUnknown)
+}
+
+// stoppedBy takes in that the VM was not stopped by this package, nor by a trigger.
+func (t *Target) stoppedBy(stop stopReply) {
+	t.foreignAt = time.Now()
+	cause := target.CauseElsewhere
+	t.needsReset = runStates[stop.signal]
+	if stop.ends() {
+		cause = target.CauseUnknown
+	}
+	t.stopWanted(cause)
 }
 
 // absorbStatus takes in a stop of which only the run state is known.
@@ -702,9 +754,14 @@ func (t *Target) hit(core int, stop stopReply, otherwise target.Cause) error {
 		t.unexplained[core] = now
 		return nil
 	}
-	// Another core's trigger: past it, with only that one out, so that the core's own are noticed.
+	if own, ok := t.hidden(core, tr); ok {
+		t.stopAll(core, target.CauseWatchpoint, own)
+		return nil
+	}
+	// Another core's trigger: past it, without those that this core does not have, so that its own are noticed. Of breakpoints a
+	// step minds none.
 	if tr.Type == target.Exec || t.before && !stop.past {
-		reply, err := t.stepWithout(core, func(i target.Trigger) bool { return i == tr })
+		reply, err := t.stepWithout(core, func(i target.Trigger) bool { return i == tr || i.Type != target.Exec && !t.books.Has(core, i) })
 		if err != nil {
 			return err
 		}
@@ -716,6 +773,21 @@ func (t *Target) hit(core int, stop stopReply, otherwise target.Cause) error {
 		t.stopped(core, otherwise, target.Trigger{})
 	}
 	return nil
+}
+
+// hidden is a watchpoint of the core itself behind one of another core that QEMU names: it names one of those that an access
+// matches. Where it stops before the access the core's own fires next.
+func (t *Target) hidden(core int, named target.Trigger) (own target.Trigger, ok bool) {
+	if t.before || named.Type == target.Exec {
+		return own, false
+	}
+	for tr := range t.inserted {
+		overlaps := tr.Addr < named.Addr+target.WatchLength && named.Addr < tr.Addr+target.WatchLength
+		if overlaps && (tr.Type == named.Type || tr.Type == target.Access) && t.books.Has(core, tr) {
+			return tr, true
+		}
+	}
+	return own, false
 }
 
 // stepOver executes one instruction with some triggers out of the machine.

@@ -15,18 +15,21 @@ import (
 // only the other one has is reached while the core is in it.
 func (t *Target) accessOther(ctx context.Context, core int, space target.Space, addr uint64, p []byte, write bool) error {
 	as := t.info.Cores[core].AddressSpaces[space.AddressSpace]
-	inside := false
-	if as.Secure {
-		err := t.paused(func() error {
-			var err error
+	isInside := func() (inside bool, err error) {
+		if !as.Secure {
+			return false, nil
+		}
+		err = t.paused(func() error {
 			inside, err = t.secure(core)
 			return err
 		})
+		return inside, err
+	}
+	if !space.Physical {
+		inside, err := isInside()
 		if err != nil {
 			return err
 		}
-	}
-	if !space.Physical {
 		if inside {
 			return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
 		}
@@ -41,6 +44,10 @@ func (t *Target) accessOther(ctx context.Context, core int, space target.Space, 
 	}
 	if view.same(findView(t.views, t.info.Cores[0].AddressSpaces[0].Name), addr, len(p)) {
 		return t.accessPhysical(ctx, addr, p, write)
+	}
+	inside, err := isInside()
+	if err != nil {
+		return err
 	}
 	if inside {
 		// Without translation logical addresses are physical ones.

@@ -105,6 +105,7 @@ type Target struct {
 	doubtful             map[target.Trigger]bool // what it may have or lack, since a change of it was given up
 	asleep               map[int]uint64          // pc of a core that executed nothing when it was stepped last
 	stopsBefore          []uint64                // see noteStops
+	wantBefore           []bool                  // want when the request began
 	unexplained          map[int]string          // registers of a core at its last trap that nothing explains
 	selected             int                     // core of the last Hg, -1 unknown
 	dropping             bool                    // dropOwed runs
@@ -293,6 +294,12 @@ func (t *Target) dropOwed() {
 		}
 		over := !t.gdb.Owed() || t.gdb.Err() != nil
 		t.dropping = !over
+		if over && t.gdb.Err() == nil {
+			t.use(context.Background())
+			if err := t.resume(); err != nil { // whoever paused it may have had to leave it so
+				t.log.Warn("the VM does not run on", "error", err)
+			}
+		}
 		t.mu.Unlock()
 		if over {
 			return

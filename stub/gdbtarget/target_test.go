@@ -493,6 +493,18 @@ func TestQRegisters(t *testing.T) {
 	if d2, d3 := read("d2"), read("d3"); d2 != "01234567" || d3 != "89ABCDEF" {
 		t.Errorf("after a write of q1 d2 is %q and d3 %q", d2, d3)
 	}
+	// By number, as 7.2 calls two of them q10.
+	for n := range 16 {
+		low, high := fmt.Sprintf("lower%3d", n), fmt.Sprintf("upper%3d", n)
+		must(t, r.WriteRegister(ctx, 0, number(fmt.Sprintf("d%d", 2*n)), []byte(low)))
+		must(t, r.WriteRegister(ctx, 0, number(fmt.Sprintf("d%d", 2*n+1)), []byte(high)))
+	}
+	for n := range 16 {
+		p, err := r.ReadRegister(ctx, 0, number("q0")+n, nil)
+		if want := fmt.Sprintf("lower%3dupper%3d", n, n); err != nil || string(p) != want {
+			t.Errorf("Q register %d is %q, %v", n, p, err)
+		}
+	}
 }
 
 // QEMU ends on some of these, at once or when the core goes on.

@@ -78,6 +78,8 @@ type Client struct {
 	ackOwed bool
 
 	sent int // requests whose reply is not read yet
+	// resuming: a packet that lets the VM run is under way, and any byte behind it would stop the VM.
+	resuming bool
 	// adrift says that replies may come that belong to nobody: their requests timed out. A mark tells where they end.
 	adrift bool
 	mark   int // the last mark that was sent and has not come back, 0 if there is none
@@ -275,7 +277,10 @@ func (c *Client) ResumeAfter(queue func(), receive func() error, payload string)
 		return err
 	}
 	if receive != nil {
-		if err := receive(); err != nil {
+		c.resuming = true
+		err := receive()
+		c.resuming = false
+		if err != nil {
 			return err
 		}
 		c.ackOwed = false // written ahead
@@ -343,7 +348,7 @@ func (c *Client) receive(limit time.Duration, stops bool) ([]byte, error) {
 	until := begun.Add(limit)
 	err := c.receiveUntil(earlier(until, begun.Add(lookAfter)), stops)
 	for errors.Is(err, ErrTimeout) && c.ctx.Err() == nil && time.Now().Before(until) {
-		if c.mark == 0 && time.Since(begun) >= markAfter {
+		if c.mark == 0 && !c.resuming && time.Since(begun) >= markAfter {
 			c.queueMark()
 			if err := c.Flush(); err != nil {
 				return nil, err
