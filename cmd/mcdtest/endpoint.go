@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -32,6 +33,9 @@ type endpoint struct {
 // open starts a machine, unless there is an address to connect to.
 func (f *endpointFlags) open(ctx context.Context) (*endpoint, error) {
 	if f.Connect != "" {
+		if f.QEMU != "" || f.Guest != "" || f.Variant != "" || len(f.QEMUArg) > 0 || f.Running || f.Arch != "" || f.Cores != 1 {
+			return nil, errors.New("--connect talks to an endpoint that is there: drop what is for a machine to be started (--arch, --cores, --qemu, --guest, --variant, --qemu-arg, --running)")
+		}
 		return &endpoint{name: f.Connect, address: f.Connect}, nil
 	}
 	cfg, err := f.config(ctx, f.Arch)

@@ -100,6 +100,10 @@ func (c *gateCmd) check(cfg *gate.Config) error {
 	switch {
 	case c.Base == "" && c.Against == "" && c.Save == "":
 		return errors.New("there is nothing to compare with: name a QEMU with --base, or a saved result with --against")
+	case c.Base == "" && c.Against == "" && (c.JSON || c.Out != "" || c.Markdown != "" || c.JUnit != ""):
+		return errors.New("without a base there is no comparison to write: drop --json, --out, --markdown and --junit, or name one with --base or --against")
+	case c.JSON && (c.Markdown == "-" || c.Out == "-"), c.Markdown == "-" && c.Out == "-":
+		return errors.New("the standard output takes one of --json, --out - and --markdown -")
 	case c.Base != "" && c.Against != "":
 		return errors.New("--base and --against both name the base: give one of them")
 	case !(c.Ratio > 1 && c.Ratio <= maxRatio): // NaN is neither

@@ -81,7 +81,7 @@ func (c *sendCmd) send(ctx context.Context, con *console, e *endpoint, data [][]
 		return err
 	}
 	defer client.Close()
-	for _, p := range data {
+	for i, p := range data {
 		shown := len(rec.Entries())
 		a, err := ask(ctx, client, p, c.Timeout, c.Quiet)
 		c.show(con, rec.Entries()[shown:])
@@ -93,6 +93,9 @@ func (c *sendCmd) send(ctx context.Context, con *console, e *endpoint, data [][]
 			// As it was asked to. Which is seen first, QEMU's end or that of the connection, is left to chance.
 			if !errors.Is(a.ended, rawclient.ErrClosed) && !c.JSON {
 				fmt.Fprintln(con.out, con.style.Dim("("+a.ended.Error()+")"))
+			}
+			if left := len(data) - i - 1; left > 0 {
+				return fmt.Errorf("%d of the packets were not sent: %s ended the machine", left, transcript.Escape(p))
 			}
 			return nil
 		case a.ended != nil:

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"mcdtest/cmd/mcdtest/internal/serve"
@@ -40,7 +43,7 @@ func (serveCmd) Help() string {
 	return `Puts mcdtest's MCD stub in front of an unmodified QEMU, for any MCD client of either dialect. It starts the QEMU that stands behind
 --, or attaches to one that runs. Ctrl-C ends it: a QEMU that it started ends too; one that it attached to loses the triggers of
 the clients, runs on if it ran before, and is left alone. If QEMU ends, so does this, with exit status 0 if QEMU's is 0 (a
-client's kill is such an end) and 1 otherwise.
+client's kill is such an end) and 1 otherwise; of one that it attached to the status is not known, and 1 unless a client killed it.
 
 There is no authentication: whoever can connect controls the machine. So it listens on loopback, or on a unix socket that only
 you can use, unless it is told otherwise; docs/security.md says what is defended and what is not.
@@ -94,7 +97,7 @@ func (c *serveCmd) Run(ctx context.Context, con *console) error {
 		machine = log
 	}
 	err := serve.Run(ctx, serve.Config{
-		Listen: c.Listen, Command: c.Command, Stdout: con.out, Stderr: con.err, GDB: c.GDB, QMP: c.QMP, QTest: c.QTest,
+		Listen: c.Listen, Command: c.Command, Stdin: c.stdin(con), Stdout: con.out, Stderr: con.err, GDB: c.GDB, QMP: c.QMP, QTest: c.QTest,
 		Options: c.options(log),
 		Log:     machine,
 		Ready: func(addr net.Addr, info *target.Info) {
@@ -103,14 +106,32 @@ func (c *serveCmd) Run(ctx context.Context, con *console) error {
 				at = "unix:" + at
 			}
 			fmt.Fprintf(con.out, "%s %s  (%s, %s)\n", con.style.Good("MCD on"), con.style.Bold(at), info.Program, cores(info))
-			fmt.Fprintf(con.out, "Try: mcdtest shell --connect %s. Ctrl-C ends it.\n", at)
+			speaks := ""
+			if c.Dialect == "json" { // which the shell cannot know
+				speaks = " --dialect json"
+			}
+			fmt.Fprintf(con.out, "Try: mcdtest shell --connect %s%s. Ctrl-C ends it.\n", at, speaks)
 		},
 	})
-	if errors.Is(err, serve.ErrEnded) {
+	switch {
+	case errors.Is(err, serve.ErrEnded):
 		fmt.Fprintf(con.err, "mcdtest serve: %v\n", err)
 		return failed(statusFailed)
+	case err != nil && ctx.Err() != nil && !errors.Is(err, context.Canceled):
+		// Ctrl-C is what ended it; what could not be put in order is to be known all the same.
+		fmt.Fprintf(con.err, "mcdtest serve: interrupted, and %v\n", err)
+		return failed(statusInterrupts + int(syscall.SIGINT))
 	}
 	return err
+}
+
+// stdin is the terminal, or whatever the standard input is, for a QEMU that reads it. Any other has none.
+func (c *serveCmd) stdin(con *console) *os.File {
+	reads := func(arg string) bool { return arg == "-nographic" || strings.Contains(arg, "stdio") }
+	if f, ok := con.in.(*os.File); ok && slices.ContainsFunc(c.Command, reads) {
+		return f
+	}
+	return nil
 }
 
 // options are what the flags say of the server.

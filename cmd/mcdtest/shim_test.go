@@ -147,6 +147,39 @@ func TestShimDialsOut(t *testing.T) {
 	noneLeft(t, mark)
 }
 
+// Two copies of the shim in PATH find QEMU, and not each other for ever.
+func TestCopiesOfTheShim(t *testing.T) {
+	t.Parallel()
+	needQEMU(t, "arm")
+	first, second := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	if r := mcdtest(t, nil, "qemu-shim", "--install", first); r.status != 0 {
+		t.Fatal(r.errors)
+	}
+	program, err := filepath.EvalSymlinks(filepath.Join(first, "qemu-system-arm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(second, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(second, "qemu-system-arm"), text, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for _, args := range [][]string{{"-version"}, {"-M", "help"}} {
+		cmd := exec.CommandContext(ctx, filepath.Join(first, "qemu-system-arm"), args...)
+		cmd.Env = append(os.Environ(), "PATH="+first+":"+second+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %v\n%.300s", args, err, out)
+		}
+	}
+}
+
 func TestShimWarnsOfAddressesThatOthersReach(t *testing.T) {
 	t.Parallel()
 	mark := rand.Text()

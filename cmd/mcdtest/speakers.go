@@ -182,6 +182,9 @@ func (s *jsonSpeaker) say(ctx context.Context, line string) error {
 	if errors.Is(err, jsonclient.ErrClosed) || errors.Is(err, jsonclient.ErrGone) {
 		return fmt.Errorf("%w, and %w: %w", errNoAnswer, errEnded, err)
 	}
+	if errors.Is(err, jsonclient.ErrTimeout) {
+		return fmt.Errorf("%w: %w: is the line whole JSON, and does the endpoint speak JSON?", errNoAnswer, err)
+	}
 	return err
 }
 

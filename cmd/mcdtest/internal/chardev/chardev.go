@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,7 +87,7 @@ func ParseMCD(text string, defaultPort int, chardevs map[string]string) (d Devic
 
 // OptionID is the id of a -chardev option.
 func OptionID(opts string) string {
-	for _, o := range splitOptions(opts)[1:] {
+	for _, o := range splitOptions(opts) {
 		if k, v, ok := strings.Cut(o, "="); ok && k == "id" {
 			return v
 		}
@@ -98,14 +99,21 @@ func OptionID(opts string) string {
 func parseOption(opts string) (Device, error) {
 	list := splitOptions(opts)
 	d := Device{Wait: true, FD: -1}
-	switch kind := strings.TrimPrefix(list[0], "backend="); kind {
+	// The kind is the first, or named anywhere.
+	at := slices.IndexFunc(list, func(o string) bool { return strings.HasPrefix(o, "backend=") })
+	if at < 0 {
+		at = 0
+	}
+	kind := strings.TrimPrefix(list[at], "backend=")
+	list = slices.Delete(list, at, at+1)
+	switch kind {
 	case "socket":
 	case stdio, pty, null, pipe:
-		return d, d.setStream(kind, opts, list[1:])
+		return d, d.setStream(kind, opts, list)
 	default:
 		return d, fmt.Errorf("-chardev %s: this stub can be put on socket, stdio, pty, pipe and null", opts)
 	}
-	if err := d.set(list[1:]); err != nil {
+	if err := d.set(list); err != nil {
 		return d, fmt.Errorf("-chardev %s: %w", opts, err)
 	}
 	switch {
@@ -146,6 +154,7 @@ var ignored = map[string]bool{"id": true, "nodelay": true, "delay": true, "mux":
 
 func (d *Device) set(opts []string) error {
 	var host, port string
+	abstract := false
 	for _, o := range opts {
 		key, value, hasValue := strings.Cut(o, "=")
 		if !hasValue {
@@ -168,10 +177,7 @@ func (d *Device) set(opts []string) error {
 		case key == "path":
 			d.Network, d.Address = "unix", value
 		case key == "abstract":
-			var on bool
-			if on, err = boolean(key, value); on && err == nil {
-				d.Address = "@" + d.Address
-			}
+			abstract, err = boolean(key, value)
 		case key == "fd":
 			d.FD, err = strconv.Atoi(value)
 			if err != nil || d.FD < 0 {
@@ -188,6 +194,9 @@ func (d *Device) set(opts []string) error {
 		if err != nil {
 			return err
 		}
+	}
+	if abstract && d.Network == "unix" { // whichever stands first
+		d.Address = "@" + d.Address
 	}
 	if host != "" || port != "" {
 		d.Network, d.Address = "tcp", net.JoinHostPort(host, port)

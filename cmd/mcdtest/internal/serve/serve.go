@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type Config struct {
 
 	// Command is the QEMU to start, with its arguments.
 	Command        []string
+	Stdin          *os.File // nil: none
 	Stdout, Stderr io.Writer
 
 	// GDB and QMP are the addresses of a QEMU that runs; QTest may be empty.
@@ -82,7 +84,7 @@ func (cfg *Config) start(ctx context.Context, l net.Listener) error {
 		cfg.Options.Log.Warn(missing)
 	}
 	p, err := launch.Start(ctx, launch.Spec{
-		Path: path, Args: append(confined, cfg.Command[1:]...), Monitors: 1, GDB: true, QTest: !line.QTest, Dump: true, Stdout: cfg.Stdout, Stderr: cfg.Stderr,
+		Path: path, Args: append(confined, cfg.Command[1:]...), Monitors: 1, GDB: true, QTest: !line.QTest, Dump: true, Stdin: cfg.Stdin, Stdout: cfg.Stdout, Stderr: cfg.Stderr,
 	})
 	if err != nil {
 		return startError(err)
@@ -176,6 +178,9 @@ func (cfg *Config) attach(ctx context.Context, l net.Listener) error {
 	}
 	t, err := gdbtarget.New(ctx, gt)
 	if err != nil {
+		if running {
+			err = errors.Join(err, cfg.letRun(ctx))
+		}
 		return fmt.Errorf("attach to the gdbstub at %s: %w: is that a gdbstub, and does no debugger use it?", cfg.GDB, err)
 	}
 	defer t.Close()
@@ -190,6 +195,24 @@ func (cfg *Config) attach(ctx context.Context, l net.Listener) error {
 	default:
 	}
 	return restore(ctx, t, running)
+}
+
+// letRun lets a machine run on that was stopped by the attempt to attach to it: whoever connects to a gdbstub stops the machine.
+func (cfg *Config) letRun(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
+	defer cancel()
+	conn, err := dial(ctx, "QMP", cfg.QMP) // the connection before went with the attempt
+	if err == nil {
+		monitor := qmp.New(conn)
+		if err = monitor.ConnectContext(ctx); err == nil {
+			err = monitor.Execute(ctx, "cont", nil, nil)
+		}
+		monitor.Disconnect()
+	}
+	if err != nil {
+		return fmt.Errorf("and the machine, which ran, could not be let run on: %w", err)
+	}
+	return nil
 }
 
 // killed notes that a client ended the machine.

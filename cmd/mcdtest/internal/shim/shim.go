@@ -57,6 +57,9 @@ func Run(ctx context.Context, argv []string, stdout io.Writer) (status int, err 
 		return 1, err
 	}
 	program, err := find(filepath.Base(argv[0]))
+	if err == nil {
+		err = pass()
+	}
 	if err != nil {
 		return 1, err
 	}
@@ -104,15 +107,34 @@ func help(ctx context.Context, program string, args []string, stdout io.Writer) 
 	return 0, err
 }
 
-// find looks for the real QEMU of the given name: never this program, under whatever name.
+// envShims lists the shims that have run already, so that copies of this program do not run each other for ever.
+const envShims = "MCDTEST_SHIMS"
+
+// pass notes this shim in the environment of whatever it runs.
+func pass() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return os.Setenv(envShims, strings.TrimPrefix(os.Getenv(envShims)+string(filepath.ListSeparator)+self, string(filepath.ListSeparator)))
+}
+
+// find looks for the real QEMU of the given name: never this program, under whatever name, nor a copy of it that runs this one.
 func find(name string) (string, error) {
 	self, err := os.Stat("/proc/self/exe")
 	if err != nil {
 		return "", fmt.Errorf("find the real %s: %w", name, err)
 	}
+	shims := []os.FileInfo{self}
+	for _, path := range filepath.SplitList(os.Getenv(envShims)) {
+		if st, err := os.Stat(path); err == nil {
+			shims = append(shims, st)
+		}
+	}
 	usable := func(path string) bool {
 		st, err := os.Stat(path)
-		return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 && !os.SameFile(st, self)
+		return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 &&
+			!slices.ContainsFunc(shims, func(shim os.FileInfo) bool { return os.SameFile(st, shim) })
 	}
 	if at := os.Getenv(EnvQEMU); at != "" {
 		for _, path := range []string{at, filepath.Join(at, name)} {
