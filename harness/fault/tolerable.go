@@ -77,11 +77,11 @@ func (l *lateSteps) step(ctx context.Context, core int) error {
 	if core == target.AllCores || core >= len(l.Info().Cores) || l.State(core).Running {
 		return l.Step(ctx, core)
 	}
+	if made := l.of(core); made != nil {
+		<-made // its registers may be known already: the next step is one, too
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.pending[core] != nil {
-		return nil
-	}
 	made := make(chan struct{})
 	l.pending[core] = made
 	time.AfterFunc(lateness, func() {
