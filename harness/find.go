@@ -58,19 +58,20 @@ func FindIn(named, arch string) (string, error) {
 		return "", fmt.Errorf("find a QEMU: %s: %w; name a QEMU binary or a folder of binaries", named, errors.Unwrap(err))
 	}
 	// A name without a slash would be looked for in PATH when it is started.
-	if named, err = filepath.Abs(named); err != nil {
+	absolute, err := filepath.Abs(named)
+	if err != nil {
 		return "", fmt.Errorf("find a QEMU: %s: %w", named, err)
 	}
 	if !fi.IsDir() {
 		if is := archOfName(named); arch != "" && is != "" && is != arch {
 			return "", &noTarget{fmt.Sprintf("find a QEMU for %s: %s is for %s; name a binary for %s, or a folder that holds several", arch, named, is, arch)}
 		}
-		return named, nil
+		return absolute, nil
 	}
 	if arch == "" {
 		arch = DefaultArch
 	}
-	path := filepath.Join(named, "qemu-system-"+arch)
+	path := filepath.Join(absolute, "qemu-system-"+arch)
 	if _, err := os.Stat(path); err != nil {
 		if to, linkErr := os.Readlink(path); linkErr == nil {
 			return "", fmt.Errorf("find a QEMU for %s: %s is a link to %s, which is not there; make it anew, or name another folder", arch, path, to)

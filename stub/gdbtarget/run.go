@@ -230,10 +230,11 @@ func (t *Target) pause() error {
 
 // interrupt stops the VM. If what it had been stopped by turns out to be nothing, it runs again afterwards.
 func (t *Target) interrupt() error {
-	// It may have stopped already: what somebody else has stopped is not to be taken for the answer to an interrupt.
+	// It may have stopped already: what somebody else has stopped is not to be taken for the answer to an interrupt, unless that of an
+	// earlier request was not answered in time.
 	if reply, err := t.gdb.WaitStop(0); err == nil {
 		t.ownStops.Add(1)
-		if err := t.absorb(reply, false); err != nil {
+		if err := t.absorb(reply, t.interrupted); err != nil {
 			return err
 		}
 		return t.flushWatchpoints()
