@@ -134,16 +134,7 @@ func (c *playCmd) update(ctx context.Context, file string, s *script.Script, env
 	if file, err = filepath.EvalSymlinks(file); err != nil {
 		return "", err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(file), ".script-*")
-	if err != nil {
-		return "", fmt.Errorf("write the script: %w", err)
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(text)
-	if err = errors.Join(err, temp.Chmod(st.Mode().Perm()), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), file)
-	}
-	if err != nil {
+	if err := replaceFile(file, text, st.Mode().Perm()); err != nil {
 		return "", fmt.Errorf("write the script: %w", err)
 	}
 	return "updated", nil

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"mcdtest/harness/gate"
 	"mcdtest/harness/report"
@@ -128,16 +127,7 @@ func (c *reportCmd) write(con *console, make func(io.Writer) error) error {
 		}
 		return nil
 	}
-	temp, err := os.CreateTemp(filepath.Dir(c.Out), ".report-*")
-	if err != nil {
-		return fmt.Errorf("write the report %s: %w", c.Out, err)
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(page.Bytes())
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), c.Out)
-	}
-	if err != nil {
+	if err := replaceFile(c.Out, page.Bytes(), 0o644); err != nil {
 		return fmt.Errorf("write the report %s: %w", c.Out, err)
 	}
 	fmt.Fprintf(con.err, "report: %s\n", c.Out)

@@ -107,7 +107,6 @@ func (t *Target) systemView(ctx context.Context, addr uint64, n int) (*flatView,
 // sharesBus reports whether a core sees the same as the first one in a range of physical memory: qtest and the gdbstub's physical mode
 // reach the first one's bus. What is not mapped for either is the same.
 func (t *Target) sharesBus(ctx context.Context, core int, addr uint64, n int) (bool, error) {
-	first, own := t.info.Cores[0].AddressSpaces[0].Name, t.info.Cores[core].AddressSpaces[0].Name
 	if core == 0 {
 		return true, nil
 	}
@@ -115,8 +114,8 @@ func (t *Target) sharesBus(ctx context.Context, core int, addr uint64, n int) (b
 	if err != nil {
 		return false, err
 	}
-	other := findView(t.views, own)
-	if other == nil || first == own || view == other || view.same(other, addr, n) {
+	other := findView(t.views, t.info.Cores[core].AddressSpaces[0].Name)
+	if other == nil || view == other || view.same(other, addr, n) {
 		return true, nil
 	}
 	mapped, _ := view.covers(addr, n)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -53,9 +52,6 @@ type session struct {
 	args    [commandCount]any // by command, used again and again
 	results [commandCount]any
 	kept    int // bytes of the requests since they were made
-
-	heard  time.Time   // when the last request was done
-	ending atomic.Bool // the server or the machine has ended
 }
 
 // core is an open core.
@@ -95,7 +91,6 @@ func (s *session) serve(ctx context.Context) error {
 			return
 		}
 		// A request in progress sees the end by itself; its reply is still sent, if the client takes it.
-		s.ending.Store(true)
 		s.conn.SetReadDeadline(time.Unix(1, 0))
 		s.conn.SetWriteDeadline(time.Now().Add(endGrace))
 	}()
@@ -122,10 +117,10 @@ func (s *session) serve(ctx context.Context) error {
 // talk is the loop of the session: read a chunk, answer everything in it, send the answers.
 func (s *session) talk() error {
 	in := make([]byte, chunk)
-	s.heard = time.Now()
+	heard := time.Now() // when the last request was done
 	for {
 		if s.opts.IdleTimeout > 0 {
-			s.conn.SetReadDeadline(s.heard.Add(s.opts.IdleTimeout))
+			s.conn.SetReadDeadline(heard.Add(s.opts.IdleTimeout))
 			if s.ended() {
 				return nil
 			}
@@ -139,7 +134,7 @@ func (s *session) talk() error {
 			case jsonwire.NeedMore:
 			case jsonwire.Complete:
 				s.handle(s.splitter.Object())
-				s.heard = time.Now()
+				heard = time.Now()
 			default:
 				s.refuse(event.Err(), nil)
 			}
@@ -147,11 +142,11 @@ func (s *session) talk() error {
 				return gone
 			}
 			// A client that has left is noticed by this, however many requests it has left behind.
-			if len(s.out) > s.opts.MaxPending || s.heard.Sub(flushed) > keepReplies {
+			if len(s.out) > s.opts.MaxPending || heard.Sub(flushed) > keepReplies {
 				if err := s.flush(); err != nil {
 					return err
 				}
-				flushed = s.heard
+				flushed = heard
 			}
 		}
 		if err := s.flush(); err != nil {
@@ -186,7 +181,7 @@ func (s *session) flush() error {
 	}
 	limit := s.opts.WriteTimeout
 	s.conn.SetWriteDeadline(time.Now().Add(limit))
-	if s.ending.Load() { // looked at last, as it may have come between the two
+	if s.ended() { // looked at last, as it may have come between the two
 		limit = min(limit, endGrace)
 		s.conn.SetWriteDeadline(time.Now().Add(limit))
 	}
