@@ -241,7 +241,9 @@ func (t *Target) interrupt() error {
 	} else if !errors.Is(err, rsp.ErrTimeout) {
 		return t.wireError(err)
 	}
+	t.ownStops.Add(1) // before the event, which then needs nobody to be woken
 	if err := t.gdb.Interrupt(); err != nil {
+		t.ownStops.take()
 		return t.wireError(err)
 	}
 	t.interrupted = true
@@ -249,25 +251,25 @@ func (t *Target) interrupt() error {
 	for {
 		reply, err := t.gdb.WaitStop(askAfter)
 		if err == nil {
-			t.ownStops.Add(1)
 			if err := t.absorb(reply, true); err != nil {
 				return err
 			}
 			return t.flushWatchpoints()
 		}
 		if !errors.Is(err, rsp.ErrTimeout) {
+			t.ownStops.take()
 			return t.wireError(err)
 		}
 		ctx, cancel := context.WithDeadline(t.ctx, deadline)
 		status, err := t.runStatus(ctx)
 		cancel()
 		if err != nil {
+			t.ownStops.take()
 			return fmt.Errorf("the VM does not stop: no answer to an interrupt, and QMP says %w", err)
 		}
 		if status != "running" {
 			// The stop reply is written before the run state changes, so it is there by now, if one comes at all: a
 			// stop by somebody else, after a resume by somebody else, has none.
-			t.ownStops.Add(1)
 			if reply, err := t.gdb.WaitStop(lateReply); err == nil {
 				return t.absorb(reply, true)
 			} else if !errors.Is(err, rsp.ErrTimeout) {
@@ -276,6 +278,7 @@ func (t *Target) interrupt() error {
 			return t.absorbStatus(status, false)
 		}
 		if time.Now().After(deadline) {
+			t.ownStops.take()
 			return fmt.Errorf("the VM does not stop: it still runs %v after an interrupt", stopTimeout)
 		}
 	}
@@ -498,19 +501,18 @@ func (t *Target) tryStep(core int, limit time.Duration) (before place, reply []b
 		queue, receive = nil, nil
 	}
 	t.ownResumes.Add(1)
+	t.ownStops.Add(1)
 	err = t.gdb.ResumeAfter(queue, receive, "vCont;s:"+t.threads[core])
 	t.selected = -1
 	if err != nil {
-		if errors.Is(err, rsp.ErrTimeout) {
-			t.ownStops.Add(1) // QEMU will make the step when it comes round to it
-		} else {
+		if !errors.Is(err, rsp.ErrTimeout) { // else QEMU will make the step when it comes round to it
 			t.ownResumes.take()
+			t.ownStops.take()
 		}
 		return before, nil, t.wireError(err)
 	}
 	reply, err = t.gdb.WaitStop(limit)
 	if err == nil {
-		t.ownStops.Add(1)
 		if parseStop(reply).signal == signalPause {
 			return before, reply, fmt.Errorf("%w: core %d was stopped from elsewhere while it was stepped", target.ErrUnreachable, core)
 		}
@@ -523,7 +525,6 @@ func (t *Target) tryStep(core int, limit time.Duration) (before place, reply []b
 		return before, nil, t.wireError(err)
 	}
 	reply, err = t.gdb.WaitStop(stopTimeout)
-	t.ownStops.Add(1) // if it has not come, it will
 	if err != nil {
 		return before, nil, fmt.Errorf("a step did not end and the VM does not stop: %w", t.wireError(err))
 	}
