@@ -59,7 +59,7 @@ const (
 	astray // behind a mistake
 )
 
-// keep is how much memory stays reserved for the next object.
+// keep is how much memory stays reserved for the next object, unless the last one needed more.
 const keep = 256 << 10
 
 // NewSplitter makes a Splitter for objects of at most limit bytes; limit 0 means none.
@@ -129,7 +129,7 @@ func (s *Splitter) Next(b []byte) (n int, ev Event) {
 				}
 				return i, Complete
 			case found == NeedMore:
-				s.buf = append(s.buf, part...)
+				s.buf = append(grow(s.buf, n), part...)
 			case found == TooDeep:
 				s.drop()
 				return i, TooDeep
@@ -146,7 +146,7 @@ func (s *Splitter) begin() {
 	s.state = inside
 	s.discard = false
 	s.scan = scanner{}
-	if cap(s.buf) > keep {
+	if cap(s.buf) > keep && len(s.buf) <= keep { // large objects mostly come in a row
 		s.buf = nil
 	}
 	s.buf = s.buf[:0]

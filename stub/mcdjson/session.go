@@ -18,11 +18,11 @@ import (
 const (
 	// chunk is how much is read at once: the largest request of the real client in one piece.
 	chunk = 64 << 10
-	// keepBuffer is the largest output buffer that is kept for the next reply.
+	// keepBuffer is the largest output buffer that is kept for the next reply, unless the last one needed more.
 	keepBuffer = 256 << 10
 	// keepArgs is how long the requests may be together whose arguments are kept: each element of a list keeps the most that it has had
 	// to hold in any of them.
-	keepArgs = 1 << 20
+	keepArgs = 4 << 20
 	// keepReplies is how long replies wait for those to the requests behind them.
 	keepReplies = 10 * time.Millisecond
 	// endGrace is how long a session may take when the server or the machine ends.
@@ -186,7 +186,7 @@ func (s *session) flush() error {
 		s.conn.SetWriteDeadline(time.Now().Add(limit))
 	}
 	_, err := s.conn.Write(s.out)
-	if cap(s.out) > keepBuffer {
+	if cap(s.out) > keepBuffer && len(s.out) <= keepBuffer { // large replies mostly come in a row
 		s.out = nil
 	}
 	s.out = s.out[:0]
