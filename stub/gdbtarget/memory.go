@@ -102,7 +102,7 @@ func (t *Target) accessLogical(ctx context.Context, core int, addr uint64, p []b
 	if !write {
 		return t.readLogical(ctx, core, addr, p)
 	}
-	return t.gdbWrite(ctx, core, addr, p)
+	return t.writeLogical(ctx, core, addr, p)
 }
 
 // gdbRead reads memory through the gdbstub: logical memory, or in physical mode the bus.
@@ -168,6 +168,16 @@ func (t *Target) receiveMemory(addr uint64, p []byte) error {
 
 // writeOverhead is what an M packet has beside the data: letter, address, length, separators.
 const writeOverhead = 32
+
+// writeLogical writes logical memory while the VM stands, in the quicker way.
+func (t *Target) writeLogical(ctx context.Context, core int, addr uint64, p []byte) error {
+	if len(p) >= bulkFrom {
+		if done, err := t.bulkWrite(ctx, core, addr, p); done || err != nil {
+			return err
+		}
+	}
+	return t.gdbWrite(ctx, core, addr, p)
+}
 
 // gdbWrite writes logical memory and makes sure that it took. A page is written wholly or not at all, so only a range
 // that spans several can be written in part: there the old content is read first, which also finds holes, and put back

@@ -108,15 +108,17 @@ type Target struct {
 	wantBefore           []bool                  // want when the request began
 	unexplained          map[int]string          // registers of a core at its last trap that nothing explains
 	selected             int                     // core of the last Hg, -1 unknown
+	monitorCore          int                     // the one that the gdbstub's monitor looks at, -1 unknown
 	dropping             bool                    // dropOwed runs
 	views                []addressSpaceView      // last `info mtree -f`
 	buf                  []byte
 }
 
 var (
-	_ target.Target   = (*Target)(nil)
-	_ target.Resetter = (*Target)(nil)
-	_ target.Killer   = (*Target)(nil)
+	_ target.Target    = (*Target)(nil)
+	_ target.Resetter  = (*Target)(nil)
+	_ target.Killer    = (*Target)(nil)
+	_ target.RAMWriter = (*Target)(nil)
 )
 
 // New takes over the gdbstub and describes the machine. The VM's run state is afterwards what it was before, but for
@@ -128,7 +130,7 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 	}
 	t := &Target{
 		gdb: rsp.New(busypoll.New(cfg.GDB)), mon: cfg.QMP, qt: cfg.QTest, dump: cfg.Dump, log: log, ctx: context.Background(),
-		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), doubtful: make(map[target.Trigger]bool), unexplained: make(map[int]string), asleep: make(map[int]uint64), selected: -1,
+		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), doubtful: make(map[target.Trigger]bool), unexplained: make(map[int]string), asleep: make(map[int]uint64), selected: -1, monitorCore: -1,
 	}
 	loopCtx, cancel := context.WithCancel(context.Background())
 	t.cancel = cancel

@@ -141,6 +141,17 @@ func (m *Machine) WriteMemory(_ context.Context, core int, space target.Space, a
 	return nil
 }
 
+// WriteRAM implements target.RAMWriter.
+func (m *Machine) WriteRAM(_ context.Context, core int, space target.Space, addr uint64, p []byte) (done bool, err error) {
+	m.lock()
+	defer m.mu.Unlock()
+	if writable, err := m.access(core, space, addr, p); err != nil || !writable {
+		return false, nil
+	}
+	m.memory.put(addr, p)
+	return true, nil
+}
+
 func (m *Machine) access(core int, space target.Space, addr uint64, p []byte) (writable bool, err error) {
 	if err := m.check(core, false); err != nil {
 		return false, err

@@ -82,9 +82,10 @@ type Machine struct {
 }
 
 var (
-	_ target.Target   = (*Machine)(nil)
-	_ target.Resetter = (*Machine)(nil)
-	_ target.Killer   = (*Machine)(nil)
+	_ target.Target    = (*Machine)(nil)
+	_ target.Resetter  = (*Machine)(nil)
+	_ target.Killer    = (*Machine)(nil)
+	_ target.RAMWriter = (*Machine)(nil)
 )
 
 type coreState struct {

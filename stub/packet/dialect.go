@@ -21,6 +21,8 @@
 //   - A reason that belongs to no core (`r`, `D`, `b`, `k`) is in the info_str of every core's next `qstate`.
 //   - '+' is sent before the Target is asked to change anything. For a request that changes nothing it leaves in one segment with the
 //     reply, as it often does from the published stub; if the Target takes more than some milliseconds for a read, '+' leaves before.
+//   - `M`s that come together and continue each other are written as one, if the Target knows a quick way and all of it is RAM. The
+//     replies are those that each would have had alone, in their order; only the first '+' leaves before.
 package packet
 
 import (

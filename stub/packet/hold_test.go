@@ -55,7 +55,7 @@ func TestSegments(t *testing.T) {
 		if err := s.handle(wire.Packet); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.flush(); err != nil {
+		if err := s.finish(); err != nil {
 			t.Fatal(err)
 		}
 		if len(conn.list) != len(test.want) {

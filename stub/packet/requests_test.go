@@ -472,7 +472,7 @@ func TestNothingIsAllocatedOnTheSteadyPath(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := s.flush(); err != nil {
+			if err := s.finish(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -27,11 +27,12 @@ const (
 type session struct {
 	*Dialect
 	conn     net.Conn
-	ctx      context.Context // of the requests
+	ram      target.RAMWriter // the target, if it is one
+	ctx      context.Context  // of the requests
 	watchdog watchdog
 
 	decoder *wire.Decoder
-	in      [4096]byte
+	in      [64 << 10]byte // as much as a client may send at once, for gather
 
 	// out gathers what is to be sent; out[:sent] is sent already and stays for the kept packet, out[kept:], until the
 	// next packet of the client. kept is -1 if there is none.
@@ -44,17 +45,19 @@ type session struct {
 	late  chan error
 
 	args      args      // of the request that is worked on
+	writes    writes    // that are worked on together
 	opened    []*tables // by core; nil if it is not open
 	queryCore int       // core of the last q…f
 	mistakes  []error   // by core: why a command without a reply did nothing
-	scratch   []byte    // bytes of a register, or of a write
+	scratch   []byte    // bytes of a register, or of writes
 	over      bool      // the session ends after this request
 	unsent    error     // why an acknowledgement did not reach the client
 }
 
 func newSession(d *Dialect, conn net.Conn) *session {
+	ram, _ := d.target.(target.RAMWriter)
 	return &session{
-		Dialect: d, conn: conn,
+		Dialect: d, conn: conn, ram: ram,
 		decoder:  wire.NewDecoder(wire.MaxPayload),
 		kept:     -1,
 		watchdog: watchdog{wake: make(chan struct{}, 1)},
@@ -110,7 +113,7 @@ func (s *session) talk() error {
 				return nil
 			}
 		}
-		if err := s.flush(); err != nil {
+		if err := s.finish(); err != nil {
 			return err
 		}
 		if errors.Is(err, io.EOF) {
@@ -122,10 +125,23 @@ func (s *session) talk() error {
 	}
 }
 
+// finish follows the last event of a chunk: it sends what is left to be sent.
+func (s *session) finish() error {
+	s.settle()
+	return errors.Join(s.unsent, s.flush())
+}
+
 func (s *session) handle(event wire.Event) error {
-	switch event {
-	case wire.NeedMore:
+	if event == wire.NeedMore || event == wire.Packet && s.gather(s.decoder.Payload()) {
 		return nil
+	}
+	if s.settle(); s.unsent != nil {
+		return nil
+	}
+	if event == wire.Packet && s.gather(s.decoder.Payload()) { // it may begin what continues
+		return nil
+	}
+	switch event {
 	case wire.NackByte:
 		if s.kept < 0 {
 			return nil

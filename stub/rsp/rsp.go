@@ -89,6 +89,9 @@ type Client struct {
 	markedAt time.Time
 	markWait time.Duration
 
+	printed []byte // what a qRcmd has printed
+	prints  bool   // it is waited for
+
 	stop []byte          // a stop reply that has been read already
 	ctx  context.Context // of the request that is worked on
 	err  error
@@ -468,6 +471,9 @@ func (c *Client) answer(stops bool) error {
 	for {
 		if err := c.next(); err != nil {
 			return err
+		}
+		if c.printing() {
+			continue
 		}
 		if stops || len(c.packet) == 0 || (c.packet[0] != 'T' && c.packet[0] != 'S') {
 			return nil

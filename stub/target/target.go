@@ -75,6 +75,13 @@ type Target interface {
 	Close() error
 }
 
+// RAMWriter is a Target that writes many bytes of RAM at once in less time than WriteMemory takes for them piece by piece.
+type RAMWriter interface {
+	// WriteRAM is WriteMemory for a range that is RAM from one end to the other, so that nobody can tell how it was written. done is
+	// false, and nothing is written, if it is not, or if pieces are as quick.
+	WriteRAM(ctx context.Context, core int, space Space, addr uint64, p []byte) (done bool, err error)
+}
+
 // Resetter is a Target that can be reset.
 type Resetter interface {
 	// Reset carries out the reset class with the given ID. Cores that were stopped are stopped at their reset pc

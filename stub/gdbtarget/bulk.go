@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"mcdtest/stub/rsp"
+	"mcdtest/stub/target"
+)
+
+const (
+	// bulkFrom is the number of bytes from which a write is quicker through qtest, with the translation that it needs: the gdbstub
+	// takes hex digits one at a time.
+	bulkFrom = 16 << 10
+	// piecesFrom is the same where the gdbstub would be sent several pieces, one after the other.
+	piecesFrom = 4 << 10
+)
+
+// WriteRAM implements target.RAMWriter, for logical memory while the VM stands.
+func (t *Target) WriteRAM(ctx context.Context, core int, space target.Space, addr uint64, p []byte) (done bool, err error) {
+	if t.checkCore(core) != nil || space != (target.Space{}) || len(p) < piecesFrom {
+		return false, nil
+	}
+	if last := addr + uint64(len(p)-1); last < addr || last > t.lastAddress(core) {
+		return false, nil
+	}
+	if err := t.lock(ctx); err != nil {
+		return false, err
+	}
+	defer t.mu.Unlock()
+	if t.vmRunning {
+		return false, nil
+	}
+	return t.bulkWrite(ctx, core, addr, p)
+}
+
+// bulkWrite writes logical memory through qtest while the VM stands. It is only for a range of RAM that is one piece of physical memory,
+// the same one in whatever state the core is; done is false for any other, of which nothing is written.
+func (t *Target) bulkWrite(ctx context.Context, core int, addr uint64, p []byte) (done bool, err error) {
+	if t.qtest() == nil {
+		return false, nil
+	}
+	phys, err := t.translateRun(core, addr, len(p))
+	if err != nil {
+		if t.gdb.Err() != nil || t.gdb.Owed() {
+			return false, t.wireError(err)
+		}
+		return false, nil // the gdbstub, asked to write, says what is wrong
+	}
+	if ok, err := t.plainRAM(ctx, core, phys, len(p)); err != nil || !ok {
+		return false, err
+	}
+	return true, t.accessPhysical(ctx, phys, p, true)
+}
+
+// plainRAM reports whether a range of physical memory is RAM, and the same RAM for the first core and in every address space of this one:
+// a translation does not say which of them it leads to.
+func (t *Target) plainRAM(ctx context.Context, core int, phys uint64, n int) (bool, error) {
+	view, err := t.systemView(ctx, phys, n)
+	if err != nil {
+		return false, err
+	}
+	if mapped, kind := view.covers(phys, n); !mapped || kind != ram {
+		return false, nil
+	}
+	for _, as := range t.info.Cores[core].AddressSpaces {
+		if other := findView(t.views, as.Name); other != view && !view.same(other, phys, n) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+var errScattered = errors.New("the range is several pieces of physical memory")
+
+// translateRun is translate for a range that is one piece, through the gdbstub: its monitor takes many lines at once.
+func (t *Target) translateRun(core int, addr uint64, n int) (phys uint64, err error) {
+	if t.monitorCore != core {
+		t.monitorCore = -1
+		t.gdb.QueueRcmd("cpu " + strconv.Itoa(core))
+		if err := t.gdb.Flush(); err != nil {
+			return 0, err
+		}
+		if text, err := t.gdb.ReceiveRcmd(rsp.Timeout); err != nil || len(text) > 0 {
+			return 0, errors.Join(fmt.Errorf("monitor command cpu %d: %.60q", core, text), err)
+		}
+		t.monitorCore = core
+	}
+	first := addr - addr%page
+	last := addr + uint64(n-1)
+	size := int(last-last%page-first) + page
+	err = t.transfer(core, size, page, func(at, _ int) {
+		t.gdb.QueueRcmd(fmt.Sprintf("gva2gpa %#x", first+uint64(at)))
+	}, func(at, _ int) error {
+		text, err := t.gdb.ReceiveRcmd(rsp.Timeout)
+		if err != nil {
+			return err
+		}
+		match := gpaLine.FindSubmatch(text)
+		if match == nil {
+			return fmt.Errorf("monitor command gva2gpa: %.60q", text)
+		}
+		there, err := strconv.ParseUint(string(match[1]), 16, 64)
+		switch {
+		case err != nil:
+			return err
+		case at == 0:
+			phys = there
+		case there != phys+uint64(at):
+			return errScattered
+		}
+		return nil
+	})
+	return phys + addr - first, err
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"mcdtest/stub/memtarget"
+	"mcdtest/stub/target"
+)
+
+// recorder notes how memory is written.
+type recorder struct {
+	*memtarget.Machine
+	calls  []string
+	refuse error // what WriteRAM returns, as done
+}
+
+func (r *recorder) WriteRAM(ctx context.Context, core int, space target.Space, addr uint64, p []byte) (bool, error) {
+	r.calls = append(r.calls, fmt.Sprintf("RAM %#x %x", addr, p))
+	if r.refuse != nil {
+		return true, r.refuse
+	}
+	return r.Machine.WriteRAM(ctx, core, space, addr, p)
+}
+
+func (r *recorder) WriteMemory(ctx context.Context, core int, space target.Space, addr uint64, p []byte) error {
+	r.calls = append(r.calls, fmt.Sprintf("memory %#x %x", addr, p))
+	return r.Machine.WriteMemory(ctx, core, space, addr, p)
+}
+
+// Writes that come together and continue each other are made at once, and answered one by one in their order.
+func TestWritesTogether(t *testing.T) {
+	const (
+		base = 0x70000000
+		ok   = "+$success#|"
+		bad  = "+$error#|"
+	)
+	write := func(addr, n int, digits string) string {
+		return fmt.Sprintf("$M0;1;%d;%d;%s#|", base+addr, n, digits)
+	}
+	end := fmt.Sprintf("$M0;1;%d;2;eeee#|", uint64(1<<64-2)) // nothing is there, and nothing continues it
+	for name, test := range map[string]struct {
+		send, want string
+		calls      []string
+		refuse     error
+	}{
+		"one": {write(0, 2, "0102"), ok, []string{"memory 0x70000000 0102"}, nil},
+		"three": {
+			write(0, 2, "0102") + write(2, 1, "03") + write(3, 3, "040506"), ok + ok + ok,
+			[]string{"RAM 0x70000000 010203040506"}, nil,
+		},
+		"two places": {
+			write(0, 1, "01") + write(1, 1, "02") + write(9, 1, "03") + write(8, 1, "04"), ok + ok + ok + ok,
+			[]string{"RAM 0x70000000 0102", "memory 0x70000009 03", "memory 0x70000008 04"}, nil,
+		},
+		"nothing there": {
+			end + write(0, 1, "01") + write(1, 1, "02"), bad + ok + ok,
+			[]string{"memory 0xfffffffffffffffe eeee", "RAM 0x70000000 0102"}, nil,
+		},
+		"the last one no RAM": {
+			write(1, 1, "01") + write(2, 14, strings.Repeat("22", 14)) + write(16, 1, "03"), ok + ok + bad,
+			[]string{
+				"RAM 0x70000001 01" + strings.Repeat("22", 14) + "03",
+				"memory 0x70000001 01", "memory 0x70000002 " + strings.Repeat("22", 14), "memory 0x70000010 03",
+			}, nil,
+		},
+		"a mistake among them": {
+			write(0, 1, "01") + write(1, 1, "02") + write(2, 2, "03") + write(2, 1, "0g") + write(2, 0, "") + write(2, 1, "03"), ok + ok + bad + bad + ok + ok,
+			[]string{"RAM 0x70000000 0102", "memory 0x70000002 03"}, nil,
+		},
+		"another space, core": {
+			write(0, 1, "01") + fmt.Sprintf("$M0;2;%d;1;02#|", base+1) + fmt.Sprintf("$M9;2;%d;1;02#|", base+2), ok + ok + bad,
+			[]string{"memory 0x70000000 01", "memory 0x70000001 02"}, nil,
+		},
+		"a read among them": {
+			write(0, 1, "01") + write(1, 1, "02") + fmt.Sprintf("$m0;1;%d;3#|", base) + write(2, 1, "03"), ok + ok + "+$0102aa#|" + ok,
+			[]string{"RAM 0x70000000 0102", "memory 0x70000002 03"}, nil,
+		},
+		"and again": {write(0, 1, "01") + write(1, 1, "02") + "-" + write(2, 1, "03"), ok + ok + ok[1:] + ok, []string{
+			"RAM 0x70000000 0102", "memory 0x70000002 03"}, nil},
+		"a bad end": {write(0, 1, "01") + write(1, 1, "02") + "$M0#x" + write(2, 1, "03"), ok + ok + "-" + ok, []string{
+			"RAM 0x70000000 0102", "memory 0x70000002 03"}, nil},
+		"one by one in the end": {
+			write(0, 1, "01") + write(1, 1, "02"), ok + ok,
+			[]string{"RAM 0x70000000 0102", "memory 0x70000000 01", "memory 0x70000001 02"}, target.ErrNotTaken,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &recorder{refuse: test.refuse, Machine: loop(t, func(c *memtarget.Config) {
+				c.Memory = append(slices.Clone(c.Memory), memtarget.Region{Start: base, Size: 16})
+			})}
+			must := func(err error) {
+				t.Helper()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			must(m.Machine.WriteMemory(t.Context(), 0, target.Space{}, base, []byte(strings.Repeat("\xaa", 16))))
+			p := open(t, m, Options{})
+			p.does("i0")
+			p.send(test.send)
+			p.expect(test.want)
+			p.settled()
+			if got := strings.Join(m.calls, "\n"); got != strings.Join(test.calls, "\n") {
+				t.Errorf("it was written by\n%s\nand should be by\n%s", got, strings.Join(test.calls, "\n"))
+			}
+		})
+	}
+}
