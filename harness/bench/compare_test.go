@@ -4,6 +4,7 @@ package bench
 
 import (
 	"flag"
+	"math/rand/v2"
 	"strconv"
 	"testing"
 	"time"
@@ -68,9 +69,10 @@ func compareRounds(b *testing.B, rounds, batch int, ways ...way) map[string][]fl
 	}
 	for range figures() {
 		turns := make(map[string][]float64)
-		for r := range rounds {
-			for i := range ways {
-				w := ways[(i+r)%len(ways)]
+		for range rounds {
+			// In no order, as a turn depends on the one before: on which processors are awake, and on who runs where.
+			for _, i := range rand.Perm(len(ways)) {
+				w := ways[i]
 				turns[w.name] = append(turns[w.name], turn(w, batch))
 			}
 		}

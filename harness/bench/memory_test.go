@@ -162,7 +162,7 @@ func BenchmarkRead1MiB(b *testing.B) {
 
 const (
 	// window is how many packets of the dialect are under way at once.
-	window = 32
+	window = 128
 	// inFlight is how many bytes of memory are under way at once to a gdbstub.
 	inFlight = 64 << 10
 	// chunk is the most bytes in a packet of the gdbstub. Newer ones take more, which is no faster, and the replies to many

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,6 +38,7 @@ func TestMain(m *testing.M) {
 		echo()
 		return
 	}
+	runtime.GOMAXPROCS(1) // docs/benchmarks.md says why
 	var err error
 	if commandDir, err = os.MkdirTemp("", "mcdtest-bench-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
