@@ -3,10 +3,13 @@
 package gdbtarget
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"mcdtest/stub/rsp"
 	"mcdtest/stub/target"
@@ -41,7 +44,8 @@ func (t *Target) WriteRAM(ctx context.Context, core int, space target.Space, add
 // bulkWrite writes logical memory through qtest while the VM stands. It is only for a range of RAM that is one piece of physical memory,
 // the same one in whatever state the core is; done is false for any other, of which nothing is written.
 func (t *Target) bulkWrite(ctx context.Context, core int, addr uint64, p []byte) (done bool, err error) {
-	if t.qtest() == nil {
+	qt := t.qtest()
+	if qt == nil || !translatesPages(t.info.Cores[core].Type) {
 		return false, nil
 	}
 	phys, err := t.translateRun(core, addr, len(p))
@@ -54,16 +58,53 @@ func (t *Target) bulkWrite(ctx context.Context, core int, addr uint64, p []byte)
 	if ok, err := t.plainRAM(ctx, core, phys, len(p)); err != nil || !ok {
 		return false, err
 	}
-	return true, t.accessPhysical(ctx, phys, p, true)
+	old := make([]byte, len(p))
+	if err := qt.Read(ctx, phys, old); err != nil {
+		return false, ctx.Err()
+	}
+	ctx, cancel := untilWritten(ctx, len(p))
+	defer cancel()
+	if err = qt.Write(ctx, phys, p); err == nil {
+		back := t.scratch(len(p))
+		if err = qt.Read(ctx, phys, back); err == nil && !bytes.Equal(back, p) {
+			err = target.ErrNotTaken
+		}
+	}
+	if err == nil {
+		return true, nil
+	}
+	backErr := qt.Write(ctx, phys, old)
+	gone := t.qtest() == nil
+	if backErr != nil && gone {
+		backErr = t.gdbPoke(core, addr, old, nil)
+	}
+	switch {
+	case backErr != nil:
+		return true, fmt.Errorf("%w; and putting back what was there failed: %w", err, backErr)
+	case gone || errors.Is(err, target.ErrNotTaken):
+		return false, nil
+	}
+	return true, err
+}
+
+// translatesPages reports whether QEMU's cores of a type translate no less than a page of 4 KiB at a time. ARM's before v7, and those that
+// have no MMU, may have pages of 1 KiB.
+func translatesPages(cpu string) bool {
+	if name, ok := strings.CutSuffix(cpu, "-arm-cpu"); ok {
+		return name == "max" || strings.HasPrefix(name, "cortex-a") || strings.HasPrefix(name, "neoverse-")
+	}
+	return slices.ContainsFunc([]string{"-riscv-cpu", "-i386-cpu", "-x86_64-cpu"}, func(suffix string) bool { return strings.HasSuffix(cpu, suffix) })
 }
 
 // plainRAM reports whether a range of physical memory is RAM, and the same RAM for the first core and in every address space of this one:
-// a translation does not say which of them it leads to.
+// a translation does not say which of them it leads to. The memory tree is read again if it may have changed.
 func (t *Target) plainRAM(ctx context.Context, core int, phys uint64, n int) (bool, error) {
-	view, err := t.systemView(ctx, phys, n)
-	if err != nil {
-		return false, err
+	if !t.viewsFresh {
+		if err := t.readViews(ctx); err != nil {
+			return false, err
+		}
 	}
+	view := findView(t.views, t.info.Cores[0].AddressSpaces[0].Name)
 	if mapped, kind := view.covers(phys, n); !mapped || kind != ram {
 		return false, nil
 	}
@@ -101,7 +142,7 @@ func (t *Target) translateRun(core int, addr uint64, n int) (phys uint64, err er
 			return err
 		}
 		match := gpaLine.FindSubmatch(text)
-		if match == nil {
+		if match == nil || bytes.Count(text, []byte("gpa:")) > 1 {
 			return fmt.Errorf("monitor command gva2gpa: %.60q", text)
 		}
 		there, err := strconv.ParseUint(string(match[1]), 16, 64)

@@ -28,7 +28,7 @@ FlatView #1
 // Only what is the same RAM whatever the core is at is written on the bus.
 func TestPlainRAM(t *testing.T) {
 	both := []target.AddressSpace{{Name: "cpu-memory-0"}, {Name: "cpu-secure-memory-0", Secure: true}}
-	m := &Target{views: parseMtree(twoWorlds), info: target.Info{Cores: []target.Core{{AddressSpaces: both}, {AddressSpaces: both[:1]}}}}
+	m := &Target{viewsFresh: true, views: parseMtree(twoWorlds), info: target.Info{Cores: []target.Core{{AddressSpaces: both}, {AddressSpaces: both[:1]}}}}
 	for _, tt := range []struct {
 		core int
 		addr uint64
@@ -40,6 +40,18 @@ func TestPlainRAM(t *testing.T) {
 	} {
 		if got, err := m.plainRAM(t.Context(), tt.core, tt.addr, tt.n); err != nil || got != tt.want {
 			t.Errorf("core %d, %d bytes at %#x: %v, %v", tt.core, tt.n, tt.addr, got, err)
+		}
+	}
+}
+
+func TestTranslatesPages(t *testing.T) {
+	for cpu, want := range map[string]bool{
+		"cortex-a15-arm-cpu": true, "cortex-a57-arm-cpu": true, "max-arm-cpu": true, "neoverse-n1-arm-cpu": true,
+		"arm926-arm-cpu": false, "arm1176-arm-cpu": false, "cortex-m3-arm-cpu": false, "cortex-r5f-arm-cpu": false, "sa1110-arm-cpu": false,
+		"rv32-riscv-cpu": true, "qemu64-x86_64-cpu": true, "486-i386-cpu": true, "avr6-avr-cpu": false, "": false,
+	} {
+		if got := translatesPages(cpu); got != want {
+			t.Errorf("%q: %v", cpu, got)
 		}
 	}
 }

@@ -4,11 +4,17 @@ package gdbtarget_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"mcdtest/guest"
 	"mcdtest/stub/target"
@@ -180,6 +186,230 @@ func TestBulkWritesOfSeveralCores(t *testing.T) {
 		if !bytes.Equal(back, p) {
 			t.Errorf("core %d: not where it has %#x", i%2, at)
 		}
+	}
+}
+
+// A request that ends while its write is made leaves it whole, or not made.
+func TestBulkWritesThatAreGivenUp(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm"})
+	ctx := deadline(t)
+	base := behindTheProgram(t, r)
+	zeros, p, back := make([]byte, 2<<20), bytes.Repeat([]byte{0x55}, 2<<20), make([]byte, 2<<20)
+	for i := range 12 {
+		must(t, r.WriteMemory(ctx, 0, logical, base, zeros))
+		short, cancel := context.WithCancel(ctx)
+		timer := time.AfterFunc(time.Duration(i)*4*time.Millisecond, cancel)
+		err := r.WriteMemory(short, 0, logical, base, p)
+		timer.Stop()
+		cancel()
+		must(t, r.ReadMemory(ctx, 0, logical, base, back))
+		want := p
+		if err != nil {
+			want = zeros
+		}
+		if !bytes.Equal(back, want) {
+			t.Errorf("%d of %d bytes are written, and the error is %v", bytes.Count(back, p[:1]), len(p), err)
+		}
+	}
+}
+
+// Where the connection to qtest ends in the middle, the gdbstub writes the whole.
+func TestBulkWritesWhoseQTestEnds(t *testing.T) {
+	p, back := bytes.Repeat([]byte{0x55}, 1<<20), make([]byte, 1<<20)
+	for chunk := range 4 {
+		chunks := int32(4*chunk + 1)
+		var seen atomic.Int32
+		r := startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn) net.Conn {
+			return bulkTap{c, func() {
+				if seen.Add(1) == chunks {
+					c.Close()
+				}
+			}}
+		}})
+		ctx := deadline(t)
+		base := behindTheProgram(t, r)
+		must(t, r.WriteMemory(ctx, 0, logical, base, p))
+		must(t, r.ReadMemory(ctx, 0, logical, base, back))
+		if !bytes.Equal(back, p) {
+			t.Errorf("chunk %d: %d of %d bytes are written", chunks, bytes.Count(back, p[:1]), len(p))
+		}
+		if seen.Load() != chunks {
+			t.Errorf("qtest was sent %d chunks, not %d", seen.Load(), chunks)
+		}
+	}
+}
+
+// What QEMU refuses in the middle is put back.
+func TestBulkWritesThatQEMURefuses(t *testing.T) {
+	var left atomic.Int32
+	r := startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn) net.Conn { return spoiler{c, &left} }})
+	ctx := deadline(t)
+	base := behindTheProgram(t, r)
+	old, back := pattern(1<<20, 7), make([]byte, 1<<20)
+	must(t, r.WriteMemory(ctx, 0, logical, base, old))
+	left.Store(4)
+	if err := r.WriteMemory(ctx, 0, logical, base, pattern(1<<20, 9)); err == nil || !strings.Contains(err.Error(), "no-such-command") {
+		t.Errorf("the error is %v", err)
+	}
+	must(t, r.ReadMemory(ctx, 0, logical, base, back))
+	if !bytes.Equal(back, old) {
+		t.Error("what was there is not there any more")
+	}
+}
+
+// spoiler makes one of the next large writes that qtest is sent something that QEMU does not know.
+type spoiler struct {
+	net.Conn
+	left *atomic.Int32
+}
+
+func (s spoiler) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, []byte("b64write")) && s.left.Add(-1) == 0 {
+		if _, err := s.Conn.Write([]byte("no-such-command\n")); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
+	return s.Conn.Write(p)
+}
+
+// bulkTap calls before in front of each large write that qtest is sent.
+type bulkTap struct {
+	net.Conn
+	before func()
+}
+
+func (b bulkTap) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, []byte("b64write")) {
+		b.before()
+	}
+	return b.Conn.Write(p)
+}
+
+// stopped reports whether all of a process stands.
+func stopped(t *testing.T, p *os.Process) bool {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid))
+	must(t, err)
+	for _, task := range tasks {
+		stat, err := os.ReadFile(task)
+		must(t, err)
+		if _, state, ok := strings.Cut(string(stat), ") "); !ok || state[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}
+
+func stopQEMU(t *testing.T, r *rig) {
+	must(t, r.proc.Signal(syscall.SIGSTOP))
+	until(t, "QEMU stands", func() (bool, string) { return stopped(t, r.proc), "" })
+}
+
+// A write that QEMU has not done when it is given up does not come behind a later one.
+func TestBulkWritesThatComeLate(t *testing.T) {
+	var armed atomic.Bool
+	var r *rig
+	r = startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn) net.Conn {
+		return bulkTap{c, func() {
+			if armed.CompareAndSwap(true, false) {
+				stopQEMU(t, r)
+			}
+		}}
+	}})
+	ctx := deadline(t)
+	base := behindTheProgram(t, r)
+	armed.Store(true)
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := r.WriteMemory(short, 0, logical, base, pattern(bulkBytes, 1)); err == nil {
+		t.Fatal("a QEMU that stands has written")
+	}
+	timer := time.AfterFunc(50*time.Millisecond, func() { r.proc.Signal(syscall.SIGCONT) })
+	defer timer.Stop()
+	p, back := bytes.Repeat([]byte{0x99}, 16), make([]byte, 16)
+	must(t, r.WriteMemory(ctx, 0, logical, base+32, p))
+	must(t, r.qtest.Read(ctx, base+32, back)) // behind everything that qtest was asked before
+	if !bytes.Equal(back, p) {
+		t.Error("what was written is gone")
+	}
+}
+
+// A translation that comes late is not that of another range.
+func TestBulkWritesAfterALateTranslation(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "arm"})
+	ctx := deadline(t)
+	first := behindTheProgram(t, r)
+	first += 4096 - first%4096
+	second := first + 0x8000
+	done, err := r.WriteRAM(ctx, 0, logical, first, pattern(4096, 1)) // the monitor knows its core from now on
+	if !done || err != nil {
+		t.Fatal(done, err)
+	}
+	for i := range byte(3) {
+		stopQEMU(t, r)
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		if done, err := r.WriteRAM(short, 0, logical, first, pattern(4096, 2)); done || err == nil {
+			t.Errorf("a QEMU that stands: %v, %v", done, err)
+		}
+		cancel()
+		timer := time.AfterFunc(20*time.Millisecond, func() { r.proc.Signal(syscall.SIGCONT) })
+		p, back := pattern(4096, 70+i), make([]byte, 4096)
+		if done, err := r.WriteRAM(ctx, 0, logical, second, p); err != nil {
+			t.Errorf("when it goes on: %v, %v", done, err)
+		} else if !done {
+			must(t, r.WriteMemory(ctx, 0, logical, second, p))
+		}
+		timer.Stop()
+		must(t, r.ReadMemory(ctx, 0, physical, second, back))
+		if !bytes.Equal(back, p) {
+			t.Errorf("what was written to %#x is not there", second)
+		}
+	}
+}
+
+// x86's chipset makes RAM of what was ROM, and the other way, while the memory tree is known.
+func TestBulkWritesWhereRAMComesAndGoes(t *testing.T) {
+	r := startQEMU(t, rigConfig{arch: "x86_64", args: []string{"-M", "pc", "-device", "VGA"}})
+	ctx := deadline(t)
+	out := func(lines ...string) {
+		for _, line := range lines {
+			if text, err := r.qmp.HMP(ctx, -1, line); err != nil || text != "" {
+				t.Fatalf("%s: %q, %v", line, text, err)
+			}
+		}
+	}
+	learn := func() { _ = r.ReadMemory(ctx, 0, physical, 0x7000_0000_0000, make([]byte, 4)) } // which is nowhere in it
+	back := make([]byte, bulkBytes)
+	for i, attributes := range []string{"0x3333", "0x0000", "0x3333"} { // of 0xd0000: RAM, option ROM
+		out("o /w 0xcf8 0x8000005c", "o /w 0xcfc "+attributes)
+		if i == 0 {
+			learn()
+		}
+		p := pattern(bulkBytes, byte(50*i))
+		must(t, r.WriteMemory(ctx, 0, logical, 0xd0000, p))
+		must(t, r.ReadMemory(ctx, 0, logical, 0xd0000, back))
+		if !bytes.Equal(back, p) {
+			t.Errorf("attributes %s: it does not read back", attributes)
+		}
+	}
+	// System management memory is open while the tree is read, and closed for all but a core in that mode afterwards.
+	out("o /w 0xcf8 0x80000070", "o /w 0xcfc 0x004a0000")
+	learn()
+	must(t, r.WriteMemory(ctx, 0, physical, 0xa0000, bytes.Repeat([]byte{0xff}, bulkBytes)))
+	must(t, r.WriteMemory(ctx, 0, physical, 0x38000, []byte{0xeb, 0xfe})) // where the mode begins: jmp .
+	out("o /w 0xcf8 0x80000070", "o /w 0xcfc 0x000a0000")
+	out("o /w 0xcf8 0x80000b58", "o /w 0xcfc 0x02000000", "o /b 0xb2 1")
+	must(t, r.Go(ctx, 0))
+	until(t, "the core is in system management mode", func() (bool, string) {
+		text, err := r.qmp.HMP(ctx, 0, "info registers")
+		must(t, err)
+		return strings.Contains(text, "SMM=1"), text
+	})
+	must(t, r.Stop(ctx, 0))
+	must(t, r.WriteMemory(ctx, 0, logical, 0xa0000, make([]byte, bulkBytes)))
+	must(t, r.ReadMemory(ctx, 0, logical, 0xa0000, back))
+	if !bytes.Equal(back, make([]byte, bulkBytes)) {
+		t.Errorf("system management memory is %x… as the core sees it", back[:4])
 	}
 }
 

@@ -128,6 +128,7 @@ func (t *Target) onResume() error {
 		return nil
 	}
 	t.foreignAt = time.Now()
+	t.viewsFresh = false
 	if t.vmRunning {
 		if t.allRun(target.AllCores, true) {
 			return nil
@@ -150,6 +151,7 @@ func (t *Target) onResume() error {
 func (t *Target) onReset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.viewsFresh = false
 	if t.ownResets > 0 {
 		t.ownResets--
 		return

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"mcdtest/stub/qtest"
 	"mcdtest/stub/rsp"
@@ -96,12 +97,20 @@ func (t *Target) systemView(ctx context.Context, addr uint64, n int) (*flatView,
 	if mapped, _ := view.covers(addr, n); mapped {
 		return view, nil
 	}
-	text, err := t.hmp(ctx, -1, "info mtree -f")
-	if err != nil {
+	if err := t.readViews(ctx); err != nil {
 		return nil, err
 	}
-	t.views = parseMtree(text)
 	return findView(t.views, t.info.Cores[0].AddressSpaces[0].Name), nil
+}
+
+// readViews reads the memory tree.
+func (t *Target) readViews(ctx context.Context) error {
+	text, err := t.hmp(ctx, -1, "info mtree -f")
+	if err != nil {
+		return err
+	}
+	t.views, t.viewsFresh = parseMtree(text), !t.vmRunning
+	return nil
 }
 
 // sharesBus reports whether a core sees the same as the first one in a range of physical memory: qtest and the gdbstub's physical mode
@@ -153,26 +162,37 @@ func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, writ
 			return err
 		}
 	}
-	if err := t.busWrite(ctx, addr, p); err != nil {
-		return err
-	}
+	ctx, cancel := untilWritten(ctx, len(p))
+	defer cancel()
+	err = t.busWrite(ctx, addr, p)
 	if kind == device { // a device's register need not read back as it was written
-		return nil
-	}
-	back := t.scratch(len(p))
-	if err := t.busRead(ctx, addr, back); err != nil {
+		t.viewsFresh = false
 		return err
 	}
-	// Where a core runs it may have written to RAM meanwhile.
-	if !bytes.Equal(back, p) && !(t.vmRunning && kind == ram) {
-		if old != nil {
-			if err := t.busWrite(ctx, addr, old); err != nil {
-				return fmt.Errorf("%w; and putting back what was there failed: %w", target.ErrNotTaken, err)
-			}
+	if err == nil {
+		back := t.scratch(len(p))
+		err = t.busRead(ctx, addr, back)
+		// Where a core runs it may have written to RAM meanwhile.
+		if err == nil && !bytes.Equal(back, p) && !(t.vmRunning && kind == ram) {
+			err = target.ErrNotTaken
 		}
-		return target.ErrNotTaken
 	}
-	return nil
+	if err != nil && old != nil {
+		if backErr := t.busWrite(ctx, addr, old); backErr != nil {
+			return fmt.Errorf("%w; and putting back what was there failed: %w", err, backErr)
+		}
+	}
+	return err
+}
+
+// untilWritten is the context of a write of n bytes that has begun. It lets the write have the time that it needs when the request's ends, so
+// that it becomes whole or is taken back; only a QEMU that stands still needs longer.
+func untilWritten(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	limit := qtest.Timeout
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, max(time.Until(end), time.Second))
+	}
+	return context.WithTimeout(context.WithoutCancel(ctx), limit+time.Duration(n>>20)*time.Second)
 }
 
 // qtest is the way to memory that needs no pause, as long as it is there.

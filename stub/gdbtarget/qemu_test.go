@@ -44,6 +44,7 @@ type rigConfig struct {
 	dumpPath string // where QEMU writes dumps; empty: where they are read
 	noDump   bool
 	gdb      func(net.Conn, *os.Process) net.Conn // goes between the Target and the gdbstub
+	tap      func(net.Conn) net.Conn              // likewise, qtest
 }
 
 func deadline(t testing.TB) context.Context {
@@ -120,7 +121,11 @@ func startQEMU(t testing.TB, cfg rigConfig) *rig {
 	var qt *qtest.Client
 	if !cfg.noQTest {
 		// QEMU looks for a character device that is called "qtest", whatever -qtest says.
-		qt = qtest.New(connect("qtest"))
+		conn := connect("qtest")
+		if cfg.tap != nil {
+			conn = cfg.tap(conn)
+		}
+		qt = qtest.New(conn)
 		args = append(args, "-accel", "tcg", "-qtest", "chardev:qtest", "-qtest-log", "none")
 		t.Cleanup(func() { qt.Close() })
 	}

@@ -241,9 +241,7 @@ func (t *Target) interrupt() error {
 	} else if !errors.Is(err, rsp.ErrTimeout) {
 		return t.wireError(err)
 	}
-	t.ownStops.Add(1) // before the event, which then needs nobody to be woken
 	if err := t.gdb.Interrupt(); err != nil {
-		t.ownStops.take()
 		return t.wireError(err)
 	}
 	t.interrupted = true
@@ -251,25 +249,25 @@ func (t *Target) interrupt() error {
 	for {
 		reply, err := t.gdb.WaitStop(askAfter)
 		if err == nil {
+			t.ownStops.Add(1)
 			if err := t.absorb(reply, true); err != nil {
 				return err
 			}
 			return t.flushWatchpoints()
 		}
 		if !errors.Is(err, rsp.ErrTimeout) {
-			t.ownStops.take()
 			return t.wireError(err)
 		}
 		ctx, cancel := context.WithDeadline(t.ctx, deadline)
 		status, err := t.runStatus(ctx)
 		cancel()
 		if err != nil {
-			t.ownStops.take()
 			return fmt.Errorf("the VM does not stop: no answer to an interrupt, and QMP says %w", err)
 		}
 		if status != "running" {
 			// The stop reply is written before the run state changes, so it is there by now, if one comes at all: a
 			// stop by somebody else, after a resume by somebody else, has none.
+			t.ownStops.Add(1)
 			if reply, err := t.gdb.WaitStop(lateReply); err == nil {
 				return t.absorb(reply, true)
 			} else if !errors.Is(err, rsp.ErrTimeout) {
@@ -278,7 +276,6 @@ func (t *Target) interrupt() error {
 			return t.absorbStatus(status, false)
 		}
 		if time.Now().After(deadline) {
-			t.ownStops.take()
 			return fmt.Errorf("the VM does not stop: it still runs %v after an interrupt", stopTimeout)
 		}
 	}
@@ -359,6 +356,7 @@ func (t *Target) resume() error {
 		command = b.String()
 	}
 	t.ownResumes.Add(1)
+	t.viewsFresh = false
 	t.selected = -1 // a stop selects the core that it names
 	if err := t.gdb.Resume(command); err != nil {
 		if errors.Is(err, rsp.ErrTimeout) {
@@ -501,7 +499,8 @@ func (t *Target) tryStep(core int, limit time.Duration) (before place, reply []b
 		queue, receive = nil, nil
 	}
 	t.ownResumes.Add(1)
-	t.ownStops.Add(1)
+	t.ownStops.Add(1) // before the event, which then needs nobody to be woken
+	t.viewsFresh = false
 	err = t.gdb.ResumeAfter(queue, receive, "vCont;s:"+t.threads[core])
 	t.selected = -1
 	if err != nil {

@@ -111,6 +111,7 @@ type Target struct {
 	monitorCore          int                     // the one that the gdbstub's monitor looks at, -1 unknown
 	dropping             bool                    // dropOwed runs
 	views                []addressSpaceView      // last `info mtree -f`
+	viewsFresh           bool                    // nothing has run since, nor was a device written to
 	buf                  []byte
 }
 
@@ -224,9 +225,16 @@ func (t *Target) lock(ctx context.Context) error {
 		t.mu.Unlock()
 		return t.endErr
 	default:
-		t.use(ctx)
-		return nil
 	}
+	t.use(ctx)
+	// What qtest was asked and QEMU has not done yet would come behind what the gdbstub is asked now.
+	if t.qt != nil {
+		if err := t.qt.Settle(ctx); err != nil {
+			t.mu.Unlock()
+			return err
+		}
+	}
+	return nil
 }
 
 // use makes waits end with ctx.

@@ -5,12 +5,14 @@ package packet
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
 	"mcdtest/stub/memtarget"
 	"mcdtest/stub/target"
+	"mcdtest/stub/wire"
 )
 
 // recorder notes how memory is written.
@@ -110,5 +112,69 @@ func TestWritesTogether(t *testing.T) {
 				t.Errorf("it was written by\n%s\nand should be by\n%s", got, strings.Join(test.calls, "\n"))
 			}
 		})
+	}
+}
+
+// However a client's bytes come, and whatever is among them, the answers are the same, and so is memory.
+func TestChunksMakeNoDifference(t *testing.T) {
+	const base, size = 0x70000000, 64
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 2000 {
+		var b strings.Builder
+		addr := uint64(base)
+		for range 1 + random.IntN(25) {
+			n := random.IntN(5)
+			switch random.IntN(14) {
+			case 0:
+				fmt.Fprintf(&b, "$m0;1;%d;%d#|", addr-2, n)
+			case 1:
+				b.WriteByte("-+"[random.IntN(2)])
+			case 2:
+				b.WriteString([]string{"$M0;1#x", "$M0;1;\x00zz", "$c0#|", "$i0#|$p0;0#~", "$qstate0#|"}[n])
+			case 3:
+				addr = base + uint64(random.IntN(size+6))
+			case 4:
+				fmt.Fprintf(&b, "$M0;%d;%d;2;0g00#|", random.IntN(4), addr)
+			case 5:
+				addr = 1<<64 - 4
+			case 6:
+				b.WriteString("$M" + strings.Repeat("0", wire.MaxPayload-3+random.IntN(6)) + "#|")
+			default:
+				fmt.Fprintf(&b, "$M%d;%d;%d;%d;%s#%c", random.IntN(12)/11, 1+random.IntN(12)/11, addr, n,
+					strings.Repeat(fmt.Sprintf("%02x", random.IntN(256)), n), "||||||||~"[random.IntN(9)])
+				addr += uint64(n)
+			}
+		}
+		serve := func(chunk int) (answers string, memory [size]byte) {
+			m := loop(t, func(c *memtarget.Config) {
+				c.Memory = append(slices.Clone(c.Memory), memtarget.Region{Start: base, Size: size})
+			})
+			conn := new(segments)
+			s := newSession(NewDialect(m, new(target.Reports), Options{}), conn)
+			s.ctx = t.Context()
+			s.request([]byte("i0"))
+			for part := range slices.Chunk([]byte(b.String()), chunk) {
+				for len(part) > 0 {
+					n, event := s.decoder.Next(part)
+					part = part[n:]
+					if err := s.handle(event); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := s.finish(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := m.ReadMemory(s.ctx, 0, target.Space{}, base, memory[:]); err != nil {
+				t.Fatal(err)
+			}
+			return strings.Join(conn.list, ""), memory
+		}
+		want, wanted := serve(1)
+		for _, chunk := range []int{1 << 20, 7 + random.IntN(100)} {
+			if got, memory := serve(chunk); got != want || memory != wanted {
+				t.Fatalf("%q\nin chunks of %d: %q\nbyte by byte:     %q\nmemory is the same: %v", b.String(), chunk, got, want, memory == wanted)
+			}
+		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,7 +41,8 @@ type Client struct {
 	out  []byte
 	// late is closed when the answer to a request that was given up has come. Until then nobody else reads or writes.
 	late chan struct{}
-	err  error // the connection is broken
+	open atomic.Bool // late is not closed
+	err  error       // the connection is broken
 }
 
 // New makes a client on conn.
@@ -74,6 +76,19 @@ func (c *Client) Err() error {
 		}
 	}
 	return c.err
+}
+
+// Settle waits until a request that was given up, if there is one, is answered: until then QEMU may still carry it out.
+func (c *Client) Settle(ctx context.Context) error {
+	if !c.open.Load() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.settled(ctx); c.late != nil {
+		return err
+	}
+	return nil // though the connection may be broken
 }
 
 // Read fills p with physical memory from addr on.
@@ -207,6 +222,7 @@ func (c *Client) failed(err error, rest, begun []byte) error {
 		return c.broken(err)
 	}
 	c.late = make(chan struct{})
+	c.open.Store(true)
 	go c.takeLate(bytes.Clone(rest), bytes.Clone(begun), c.late)
 	return fmt.Errorf("QEMU has not answered; it is stopped or busy: %w", err)
 }
@@ -214,6 +230,7 @@ func (c *Client) failed(err error, rest, begun []byte) error {
 // takeLate finishes a request that was given up.
 func (c *Client) takeLate(rest, begun []byte, done chan<- struct{}) {
 	defer close(done)
+	defer c.open.Store(false)
 	err := c.conn.SetDeadline(time.Time{})
 	if err == nil && len(rest) > 0 {
 		_, err = c.conn.Write(rest)

@@ -39,7 +39,7 @@ func (c *Client) printing() bool {
 	if !ok || len(digits) < 2 || digits[0] == 'K' {
 		return false
 	}
-	if c.prints {
+	if c.prints && (c.mark == 0 || c.ahead > 0) { // else it belongs to a request that was given up
 		c.printed, _ = hex.AppendDecode(c.printed, digits)
 	}
 	return true

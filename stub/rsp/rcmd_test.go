@@ -7,18 +7,23 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"mcdtest/stub/rsp"
 )
 
 // Monitor lines are answered in order, whatever they print and in however many packets.
 func TestRcmd(t *testing.T) {
+	silent := false
 	var say func(string)
 	prints := map[string][]string{"cpu 1": nil, "info version": {"7.2", ".22\r\n"}, "info cpus": {"* CPU #0\r\n"}}
 	c, say := forgetful(t, func(request string) (string, bool) {
 		var line []byte
 		if _, err := fmt.Sscanf(request, "qRcmd,%x", &line); err != nil {
 			return "00102040", true // a register
+		}
+		if silent {
+			return "", false
 		}
 		texts, ok := prints[string(line)]
 		if !ok {
@@ -54,6 +59,25 @@ func TestRcmd(t *testing.T) {
 	refused := new(rsp.ReplyError)
 	if _, err := c.ReceiveRcmd(rsp.Timeout); !errors.As(err, &refused) {
 		t.Errorf("a stub without a monitor: %v", err)
+	}
+	// What comes late, when its line was given up, is not what the next one has printed.
+	silent = true
+	c.QueueRcmd("info cpus")
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ReceiveRcmd(10 * time.Millisecond); !errors.Is(err, rsp.ErrTimeout) {
+		t.Fatalf("a line that is not answered: %v", err)
+	}
+	silent = false
+	say("O" + hex.EncodeToString([]byte("late")))
+	say("OK")
+	c.QueueRcmd("info version")
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := c.ReceiveRcmd(rsp.Timeout); err != nil || string(text) != "7.2.22\r\n" {
+		t.Errorf("behind a late one: %q, %v", text, err)
 	}
 	// What comes unasked is no answer.
 	say("O" + hex.EncodeToString([]byte("late")))
