@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -87,6 +88,7 @@ func (c *serveCmd) Validate() error {
 }
 
 func (c *serveCmd) Run(ctx context.Context, con *console) error {
+	signal.Ignore(syscall.SIGPIPE) // a log that nobody reads any more is no reason to end
 	var machine *slog.Logger
 	level := slog.LevelInfo
 	if c.Verbose {

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -68,10 +69,19 @@ func (b *lockedBuffer) String() string {
 // start starts a command and waits for its first line of output. What it leaves behind is an error of the test.
 func start(t *testing.T, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{mark: rand.Text(), out: make(chan string, 100), errs: new(lockedBuffer)}
+	errs := new(lockedBuffer)
+	d := startTo(t, errs, args...)
+	d.errs = errs
+	return d
+}
+
+// startTo is start with another place for the standard error.
+func startTo(t *testing.T, stderr io.Writer, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{mark: rand.Text(), out: make(chan string, 100)}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	d.cmd = command(ctx, d.mark, args...)
-	d.cmd.Stderr = d.errs
+	d.cmd.Stderr = stderr
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -158,6 +168,32 @@ func absent(t *testing.T, path string) {
 	if _, err := os.Lstat(path); err == nil {
 		t.Errorf("%s was left behind", path)
 	}
+}
+
+// A log that nobody reads any more ends neither the server nor its clean-up.
+func TestServeWhoseLogNobodyReads(t *testing.T) {
+	t.Parallel()
+	qemu := needQEMU(t, "arm")
+	_, args := armGuest(t)
+	sock := filepath.Join(shortDir(t), "s")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := startTo(t, write, append([]string{"serve", "--listen", "unix:" + sock, "--", qemu}, args...)...)
+	write.Close()
+	read.Close()
+	for range 3 { // each of them is a line of the log
+		c := client(t, sock)
+		if _, err := c.State(t.Context(), 0); err != nil {
+			t.Errorf("a client: %v", err)
+		}
+		c.Close()
+	}
+	if status := d.interrupt(t); status != 0 {
+		t.Errorf("Ctrl-C: exit status %d", status)
+	}
+	absent(t, sock)
 }
 
 func TestServe(t *testing.T) {

@@ -279,24 +279,43 @@ func BenchmarkSlowdown(b *testing.B) {
 	)
 }
 
-// BenchmarkGrowth is how a read, a step and a stop grow with the cores and with the triggers that are set, and a read of registers with
-// their number.
+// BenchmarkGrowth is how a start, the opening of a core, a read, a step and a stop grow with the cores and, but for the start, with the
+// triggers that are set, and a read of registers with their number. A core has at most 16 breakpoints and 16 watchpoints.
 func BenchmarkGrowth(b *testing.B) {
 	i := image(b, guest.SMP)
 	type setting struct{ cores, triggers int }
-	var read, step, stop []way
-	for _, s := range []setting{{1, 0}, {2, 0}, {4, 0}, {8, 0}, {1, 1}, {1, 16}} {
+	var fresh, tables, read, step, stop []way
+	for _, s := range []setting{{1, 0}, {2, 0}, {4, 0}, {8, 0}, {1, 1}, {1, 16}, {8, 256}} {
 		name := fmt.Sprintf("%d cores", s.cores)
 		if s.triggers > 0 {
-			name = fmt.Sprintf("1 core and %d triggers", s.triggers)
+			name += fmt.Sprintf(" and %d triggers", s.triggers)
+		} else {
+			fresh = append(fresh, timed(name, func() (func() error, error) {
+				m, err := harness.Start(background, harness.Config{Build: build(b), Guest: i, Cores: s.cores, Endpoint: harness.Stub})
+				if err != nil {
+					return nil, err
+				}
+				return m.Close, nil
+			}))
 		}
 		c := packets(b, dial(b, machine(b, harness.Config{Guest: i, Cores: s.cores})), s.cores)
 		last := s.cores - 1
 		for k := range s.triggers {
-			if err := c.InsertTrigger(background, last, 1, i.Addr("scratch")+4*uint64(k)); err != nil {
+			kind := 1 + 2*(k%32/16) // execution, then writes
+			if err := c.InsertTrigger(background, last-k/32, kind, i.Addr("scratch")+4*uint64(k)); err != nil {
 				b.Fatal(err)
 			}
 		}
+		tables = append(tables, each(name, func() error {
+			if err := c.CloseCore(background, last); err != nil {
+				return err
+			}
+			if err := c.OpenCore(background, last); err != nil {
+				return err
+			}
+			_, err := c.Registers(background, last)
+			return err
+		}))
 		addr := i.Addr("counter")
 		var p [small]byte
 		read = append(read, each(name, func() error { return c.ReadMemory(background, last, 1, addr, p[:]) }))
@@ -306,10 +325,7 @@ func BenchmarkGrowth(b *testing.B) {
 			}
 			return stands(c, 0)
 		}))
-		stop = append(stop, each(name, func() error {
-			if err := c.Go(background, true, 0); err != nil {
-				return err
-			}
+		stop = append(stop, stopping(name, func() error { return c.Go(background, true, 0) }, func() error {
 			if err := c.Break(background, true, 0); err != nil {
 				return err
 			}
@@ -326,6 +342,8 @@ func BenchmarkGrowth(b *testing.B) {
 		registers = append(registers, each(fmt.Sprintf("%d registers", n), registersReader(c, list, n)))
 	}
 	b.Run("of=registers", func(b *testing.B) { compare(b, 5, registers...) })
+	b.Run("of=start", func(b *testing.B) { compareRounds(b, 5, 1, fresh...) })
+	b.Run("of=open", func(b *testing.B) { compare(b, 2, tables...) })
 	b.Run("of=read", func(b *testing.B) { compare(b, 100, read...) })
 	b.Run("of=step", func(b *testing.B) { compare(b, 20, step...) })
 	b.Run("of=stop", func(b *testing.B) { compare(b, 10, stop...) })

@@ -185,14 +185,22 @@ func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, writ
 	return err
 }
 
-// untilWritten is the context of a write of n bytes that has begun. It lets the write have the time that it needs when the request's ends, so
-// that it becomes whole or is taken back; only a QEMU that stands still needs longer.
+// writeGrace is how long a write that has begun may go on when its request has ended, and a tenth of a second more for each MiB. It takes
+// a fraction of that to become whole or be taken back, unless QEMU stands still.
+const writeGrace = 500 * time.Millisecond
+
+// untilWritten is the context of a write of n bytes that has begun.
 func untilWritten(ctx context.Context, n int) (context.Context, context.CancelFunc) {
-	limit := qtest.Timeout
-	if end, ok := ctx.Deadline(); ok {
-		limit = min(limit, max(time.Until(end), time.Second))
+	more := time.Duration(n>>20) * time.Second / 10
+	written, cancel := context.WithTimeout(context.WithoutCancel(ctx), qtest.Timeout+more)
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(writeGrace+more, cancel)
+		context.AfterFunc(written, func() { timer.Stop() })
+	})
+	return written, func() {
+		stop()
+		cancel()
 	}
-	return context.WithTimeout(context.WithoutCancel(ctx), limit+time.Duration(n>>20)*time.Second)
 }
 
 // qtest is the way to memory that needs no pause, as long as it is there.

@@ -67,3 +67,38 @@ func TestALateAnswer(t *testing.T) {
 		t.Error("an end of the connection went unnoticed")
 	}
 }
+
+// The end of a request's context ends its wait, also where it has no deadline.
+func TestACancelledRequest(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	c := qtest.New(ours)
+	defer c.Close()
+	in := bufio.NewReader(theirs)
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		answered := make(chan error, 1)
+		go func() {
+			answered <- c.Read(ctx, 0x10, make([]byte, 1))
+		}()
+		if _, err := in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		cancel()
+		if err := <-answered; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > qtest.Timeout/2 {
+			t.Fatalf("after %v: %v", time.Since(began), err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		if err := c.Settle(short); err == nil {
+			t.Fatal("a request that is not answered has settled")
+		}
+		cancel()
+		if _, err := theirs.Write([]byte("OK 0x11\n")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

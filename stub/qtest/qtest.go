@@ -188,22 +188,38 @@ func (c *Client) exchange(ctx context.Context) ([]byte, error) {
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return nil, c.broken(err)
 	}
+	line, rest, err := c.ask(ctx)
+	if err != nil {
+		return nil, c.failed(err, rest, line)
+	}
+	reply, ok := bytes.CutPrefix(line, []byte("OK"))
+	if !ok {
+		return nil, fmt.Errorf("it answers %.80q", line)
+	}
+	return bytes.TrimSpace(reply), nil
+}
+
+// ask sends c.out and reads the answer, until the deadline or the end of ctx. With an error, rest is what was not sent, and line the begin of
+// what is read.
+func (c *Client) ask(ctx context.Context) (line, rest []byte, err error) {
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(over)
+		_ = c.conn.SetDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-over // whoever uses the connection next sets a deadline of its own
+		}
+	}()
 	if n, err := c.conn.Write(c.out); err != nil {
-		return nil, c.failed(err, c.out[n:], nil)
+		return nil, c.out[n:], err
 	}
 	for {
 		line, err := c.line()
-		if err != nil {
-			return nil, c.failed(err, nil, line)
+		if err != nil || !bytes.HasPrefix(line, []byte("IRQ ")) {
+			return line, nil, err
 		}
-		if bytes.HasPrefix(line, []byte("IRQ ")) {
-			continue
-		}
-		rest, ok := bytes.CutPrefix(line, []byte("OK"))
-		if !ok {
-			return nil, fmt.Errorf("it answers %.80q", line)
-		}
-		return bytes.TrimSpace(rest), nil
 	}
 }
 
