@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 // Monitor lines are answered in order, whatever they print and in however many packets.
 func TestRcmd(t *testing.T) {
-	silent := false
+	var silent atomic.Bool
 	var say func(string)
 	prints := map[string][]string{"cpu 1": nil, "info version": {"7.2", ".22\r\n"}, "info cpus": {"* CPU #0\r\n"}}
 	c, say := forgetful(t, func(request string) (string, bool) {
@@ -22,7 +23,7 @@ func TestRcmd(t *testing.T) {
 		if _, err := fmt.Sscanf(request, "qRcmd,%x", &line); err != nil {
 			return "00102040", true // a register
 		}
-		if silent {
+		if silent.Load() {
 			return "", false
 		}
 		texts, ok := prints[string(line)]
@@ -61,7 +62,7 @@ func TestRcmd(t *testing.T) {
 		t.Errorf("a stub without a monitor: %v", err)
 	}
 	// What comes late, when its line was given up, is not what the next one has printed.
-	silent = true
+	silent.Store(true)
 	c.QueueRcmd("info cpus")
 	if err := c.Flush(); err != nil {
 		t.Fatal(err)
@@ -69,7 +70,7 @@ func TestRcmd(t *testing.T) {
 	if _, err := c.ReceiveRcmd(10 * time.Millisecond); !errors.Is(err, rsp.ErrTimeout) {
 		t.Fatalf("a line that is not answered: %v", err)
 	}
-	silent = false
+	silent.Store(false)
 	say("O" + hex.EncodeToString([]byte("late")))
 	say("OK")
 	c.QueueRcmd("info version")
