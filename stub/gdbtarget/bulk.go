@@ -49,10 +49,10 @@ func (t *Target) bulkWrite(ctx context.Context, core int, addr uint64, p []byte)
 		return false, nil
 	}
 	phys, err := t.translateRun(core, addr, len(p))
+	if t.gdb.Err() != nil || errors.Is(err, rsp.ErrTimeout) {
+		return false, t.wireError(err)
+	}
 	if err != nil {
-		if t.gdb.Err() != nil || t.gdb.Owed() {
-			return false, t.wireError(err)
-		}
 		return false, nil // the gdbstub, asked to write, says what is wrong
 	}
 	if ok, err := t.plainRAM(ctx, core, phys, len(p)); err != nil || !ok {
@@ -60,20 +60,25 @@ func (t *Target) bulkWrite(ctx context.Context, core int, addr uint64, p []byte)
 	}
 	old := make([]byte, len(p))
 	if err := qt.Read(ctx, phys, old); err != nil {
-		return false, ctx.Err()
+		if ctx.Err() != nil {
+			return false, err
+		}
+		return false, nil // nothing is written yet, and the gdbstub needs no qtest
 	}
-	ctx, cancel := untilWritten(ctx, len(p))
+	written, cancel := untilWritten(ctx, len(p))
 	defer cancel()
-	if err = qt.Write(ctx, phys, p); err == nil {
+	if err = qt.Write(written, phys, p); err == nil {
 		back := t.scratch(len(p))
-		if err = qt.Read(ctx, phys, back); err == nil && !bytes.Equal(back, p) {
+		if err = qt.Read(written, phys, back); err == nil && !bytes.Equal(back, p) {
 			err = target.ErrNotTaken
 		}
 	}
 	if err == nil {
 		return true, nil
 	}
-	backErr := qt.Write(ctx, phys, old)
+	undo, cancel := untilUndone(ctx, len(p))
+	defer cancel()
+	backErr := qt.Write(undo, phys, old)
 	gone := t.qtest() == nil
 	if backErr != nil && gone {
 		backErr = t.gdbPoke(core, addr, old, nil)
@@ -99,7 +104,7 @@ func translatesPages(cpu string) bool {
 // plainRAM reports whether a range of physical memory is RAM, and the same RAM for the first core and in every address space of this one:
 // a translation does not say which of them it leads to. The memory tree is read again if it may have changed.
 func (t *Target) plainRAM(ctx context.Context, core int, phys uint64, n int) (bool, error) {
-	if !t.viewsFresh {
+	if !t.viewsFresh || t.disturbed() {
 		if err := t.readViews(ctx); err != nil {
 			return false, err
 		}

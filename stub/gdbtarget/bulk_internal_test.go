@@ -5,6 +5,7 @@ package gdbtarget
 import (
 	"testing"
 
+	"mcdtest/stub/qmp"
 	"mcdtest/stub/target"
 )
 
@@ -28,7 +29,7 @@ FlatView #1
 // Only what is the same RAM whatever the core is at is written on the bus.
 func TestPlainRAM(t *testing.T) {
 	both := []target.AddressSpace{{Name: "cpu-memory-0"}, {Name: "cpu-secure-memory-0", Secure: true}}
-	m := &Target{viewsFresh: true, views: parseMtree(twoWorlds), info: target.Info{Cores: []target.Core{{AddressSpaces: both}, {AddressSpaces: both[:1]}}}}
+	m := &Target{mon: qmp.New(nil), viewsFresh: true, views: parseMtree(twoWorlds), info: target.Info{Cores: []target.Core{{AddressSpaces: both}, {AddressSpaces: both[:1]}}}}
 	for _, tt := range []struct {
 		core int
 		addr uint64

@@ -73,13 +73,22 @@ func (t *Target) accessLive(ctx context.Context, core int, addr uint64, p []byte
 		if !shared {
 			return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
 		}
-		if mapped, _ := view.covers(e.addr, e.n); !mapped {
+		mapped, kind := view.covers(e.addr, e.n)
+		if write && kind == rom && len(phys) > 1 {
+			return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) }) // which can take back what does not take
+		}
+		if !mapped {
 			if len(t.info.Cores[core].AddressSpaces) > 1 {
 				// It may be memory of the secure world, which only the gdbstub reaches.
 				return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
 			}
 			return fmt.Errorf("%w: physical address %#x", target.ErrUnmapped, e.addr)
 		}
+	}
+	if write { // all of them or none
+		var cancel context.CancelFunc
+		ctx, cancel = untilWritten(ctx, len(p))
+		defer cancel()
 	}
 	for _, e := range phys {
 		if err := t.accessPhysical(ctx, e.addr, p[:e.n], write); err != nil {
@@ -162,45 +171,53 @@ func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, writ
 			return err
 		}
 	}
-	ctx, cancel := untilWritten(ctx, len(p))
+	written, cancel := untilWritten(ctx, len(p))
 	defer cancel()
-	err = t.busWrite(ctx, addr, p)
+	err = t.busWrite(written, addr, p)
 	if kind == device { // a device's register need not read back as it was written
 		t.viewsFresh = false
 		return err
 	}
 	if err == nil {
 		back := t.scratch(len(p))
-		err = t.busRead(ctx, addr, back)
+		err = t.busRead(written, addr, back)
 		// Where a core runs it may have written to RAM meanwhile.
 		if err == nil && !bytes.Equal(back, p) && !(t.vmRunning && kind == ram) {
 			err = target.ErrNotTaken
 		}
 	}
 	if err != nil && old != nil {
-		if backErr := t.busWrite(ctx, addr, old); backErr != nil {
+		undo, cancel := untilUndone(ctx, len(p))
+		defer cancel()
+		if backErr := t.busWrite(undo, addr, old); backErr != nil {
 			return fmt.Errorf("%w; and putting back what was there failed: %w", err, backErr)
 		}
 	}
 	return err
 }
 
-// writeGrace is how long a write that has begun may go on when its request has ended, and a tenth of a second more for each MiB. It takes
-// a fraction of that to become whole or be taken back, unless QEMU stands still.
+// writeGrace is how long a write that has begun may go on when its request has ended, and how long it may take to put back what was there;
+// a tenth of a second more for each MiB. It needs a fraction of that, unless QEMU stands still.
 const writeGrace = 500 * time.Millisecond
+
+func graceFor(n int) time.Duration { return writeGrace + time.Duration(n>>20)*time.Second/10 }
 
 // untilWritten is the context of a write of n bytes that has begun.
 func untilWritten(ctx context.Context, n int) (context.Context, context.CancelFunc) {
-	more := time.Duration(n>>20) * time.Second / 10
-	written, cancel := context.WithTimeout(context.WithoutCancel(ctx), qtest.Timeout+more)
+	written, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(writeGrace+more, cancel)
+		timer := time.AfterFunc(graceFor(n), func() { cancel(context.Cause(ctx)) })
 		context.AfterFunc(written, func() { timer.Stop() })
 	})
 	return written, func() {
 		stop()
-		cancel()
+		cancel(nil)
 	}
+}
+
+// untilUndone is the context in which what n bytes were is put back.
+func untilUndone(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), graceFor(n))
 }
 
 // qtest is the way to memory that needs no pause, as long as it is there.
@@ -262,6 +279,12 @@ func (t *Target) monitorRead(ctx context.Context, addr uint64, p []byte) error {
 
 func (t *Target) busWrite(ctx context.Context, addr uint64, p []byte) error {
 	if qt := t.qtest(); qt != nil {
+		if !t.vmRunning && t.gdb.Owed() {
+			// A write that the gdbstub has not answered would come behind this one.
+			if _, err := t.gdb.Exchange("qC"); err != nil {
+				return t.wireError(err)
+			}
+		}
 		return qt.Write(ctx, addr, p)
 	}
 	return t.paused(func() error {
@@ -286,11 +309,21 @@ func (t *Target) physicalMode(f func() error) error {
 		}
 		return nil
 	}
+	off := func() error {
+		err := set("0")
+		if errors.Is(err, rsp.ErrLost) {
+			err = set("0")
+		}
+		return err
+	}
 	if err := set("1"); err != nil {
+		if errors.Is(err, rsp.ErrTimeout) || errors.Is(err, rsp.ErrLost) {
+			_ = off() // for when QEMU comes round to it
+		}
 		return err
 	}
 	err := f()
-	if offErr := set("0"); offErr != nil {
+	if offErr := off(); offErr != nil {
 		return offErr
 	}
 	return err

@@ -31,6 +31,7 @@ func (t *Target) Reset(ctx context.Context, class int, halt bool) error {
 			return err
 		}
 		t.ownResets++
+		t.viewsFresh = false
 		if err := t.mon.Execute(ctx, "system_reset", nil, nil); err != nil {
 			t.ownResets--
 			return err

@@ -75,8 +75,9 @@ func TestACancelledRequest(t *testing.T) {
 	c := qtest.New(ours)
 	defer c.Close()
 	in := bufio.NewReader(theirs)
+	limit := errors.New("a limit of the caller's")
 	for range 20 {
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, end := context.WithCancelCause(t.Context())
 		answered := make(chan error, 1)
 		go func() {
 			answered <- c.Read(ctx, 0x10, make([]byte, 1))
@@ -85,8 +86,8 @@ func TestACancelledRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		cancel()
-		if err := <-answered; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) > qtest.Timeout/2 {
+		end(limit)
+		if err := <-answered; !errors.Is(err, os.ErrDeadlineExceeded) || !errors.Is(err, limit) || time.Since(began) > qtest.Timeout/2 {
 			t.Fatalf("after %v: %v", time.Since(began), err)
 		}
 		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -100,5 +101,33 @@ func TestACancelledRequest(t *testing.T) {
 		if err := c.Settle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A request that ends before QEMU takes any of it is not sent afterwards.
+func TestARequestThatIsNotSent(t *testing.T) {
+	ours, theirs := net.Pipe() // which takes nothing until somebody reads
+	defer theirs.Close()
+	c := qtest.New(ours)
+	defer c.Close()
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := c.Write(short, 0x10, []byte{1}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("nobody reads: %v", err)
+	}
+	if err := c.Settle(t.Context()); err != nil {
+		t.Errorf("it was not sent, and is waited for: %v", err)
+	}
+	answered := make(chan error, 1)
+	go func() { answered <- c.Write(t.Context(), 0x20, []byte{2}) }()
+	line, err := bufio.NewReader(theirs).ReadString('\n')
+	if err != nil || line != "write 0x20 0x1 0x02\n" {
+		t.Errorf("QEMU gets %q, %v", line, err)
+	}
+	if _, err := theirs.Write([]byte("OK\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 }

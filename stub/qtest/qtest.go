@@ -177,8 +177,8 @@ func (c *Client) exchange(ctx context.Context) ([]byte, error) {
 	if err := c.settled(ctx); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	deadline := time.Now().Add(Timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
@@ -190,7 +190,10 @@ func (c *Client) exchange(ctx context.Context) ([]byte, error) {
 	}
 	line, rest, err := c.ask(ctx)
 	if err != nil {
-		return nil, c.failed(err, rest, line)
+		if err = c.failed(err, rest, line); ctx.Err() != nil {
+			err = fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		}
+		return nil, err
 	}
 	reply, ok := bytes.CutPrefix(line, []byte("OK"))
 	if !ok {
@@ -236,6 +239,9 @@ func (c *Client) line() ([]byte, error) {
 func (c *Client) failed(err error, rest, begun []byte) error {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return c.broken(err)
+	}
+	if len(rest) == len(c.out) { // nothing of it was sent, and nothing will be
+		return fmt.Errorf("not sent, as QEMU reads nothing or there was no time: %w", err)
 	}
 	c.late = make(chan struct{})
 	c.open.Store(true)
