@@ -109,7 +109,7 @@ func (t *Target) plainRAM(ctx context.Context, core int, phys uint64, n int) (bo
 			return false, err
 		}
 	}
-	view := findView(t.views, t.info.Cores[0].AddressSpaces[0].Name)
+	view := t.firstView()
 	if mapped, kind := view.covers(phys, n); !mapped || kind != ram {
 		return false, nil
 	}
@@ -146,11 +146,7 @@ func (t *Target) translateRun(core int, addr uint64, n int) (phys uint64, err er
 		if err != nil {
 			return err
 		}
-		match := gpaLine.FindSubmatch(text)
-		if match == nil || bytes.Count(text, []byte("gpa:")) > 1 {
-			return fmt.Errorf("monitor command gva2gpa: %.60q", text)
-		}
-		there, err := strconv.ParseUint(string(match[1]), 16, 64)
+		there, err := parseGPA(string(text), first+uint64(at))
 		switch {
 		case err != nil:
 			return err

@@ -36,11 +36,7 @@ func (t *Target) translate(ctx context.Context, core int, addr uint64, n int) ([
 		if err != nil {
 			return nil, err
 		}
-		match := gpaLine.FindStringSubmatch(text)
-		if match == nil {
-			return nil, fmt.Errorf("%w: the monitor says %.60q of %#x", target.ErrUnmapped, text, addr)
-		}
-		phys, err := strconv.ParseUint(match[1], 16, 64)
+		phys, err := parseGPA(text, addr)
 		if err != nil {
 			return nil, err
 		}
@@ -54,11 +50,23 @@ func (t *Target) translate(ctx context.Context, core int, addr uint64, n int) ([
 	return list, nil
 }
 
+// parseGPA reads what gva2gpa prints of an address.
+func parseGPA(text string, addr uint64) (phys uint64, err error) {
+	match := gpaLine.FindStringSubmatch(text)
+	if match == nil || strings.Count(text, "gpa:") > 1 {
+		return 0, fmt.Errorf("%w: the monitor says %.60q of %#x", target.ErrUnmapped, text, addr)
+	}
+	return strconv.ParseUint(match[1], 16, 64)
+}
+
 // accessLive reaches logical memory without stopping the VM.
 func (t *Target) accessLive(ctx context.Context, core int, addr uint64, p []byte, write bool) error {
 	phys, err := t.translate(ctx, core, addr, len(p))
 	if err != nil {
 		return err
+	}
+	inAPause := func() error {
+		return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
 	}
 	// All of the range is checked before any of it is touched.
 	for _, e := range phys {
@@ -71,16 +79,16 @@ func (t *Target) accessLive(ctx context.Context, core int, addr uint64, p []byte
 			return err
 		}
 		if !shared {
-			return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
+			return inAPause()
 		}
 		mapped, kind := view.covers(e.addr, e.n)
 		if write && kind == rom && len(phys) > 1 {
-			return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) }) // which can take back what does not take
+			return inAPause() // where what does not take can be taken back
 		}
 		if !mapped {
 			if len(t.info.Cores[core].AddressSpaces) > 1 {
 				// It may be memory of the secure world, which only the gdbstub reaches.
-				return t.paused(func() error { return t.accessLogical(ctx, core, addr, p, write) })
+				return inAPause()
 			}
 			return fmt.Errorf("%w: physical address %#x", target.ErrUnmapped, e.addr)
 		}
@@ -102,14 +110,14 @@ func (t *Target) accessLive(ctx context.Context, core int, addr uint64, p []byte
 // systemView is the view of the first CPU's memory. The memory tree is read again if the known one lacks the range:
 // devices move, RAM hardly ever goes.
 func (t *Target) systemView(ctx context.Context, addr uint64, n int) (*flatView, error) {
-	view := findView(t.views, t.info.Cores[0].AddressSpaces[0].Name)
+	view := t.firstView()
 	if mapped, _ := view.covers(addr, n); mapped {
 		return view, nil
 	}
 	if err := t.readViews(ctx); err != nil {
 		return nil, err
 	}
-	return findView(t.views, t.info.Cores[0].AddressSpaces[0].Name), nil
+	return t.firstView(), nil
 }
 
 // readViews reads the memory tree.
@@ -139,6 +147,11 @@ func (t *Target) sharesBus(ctx context.Context, core int, addr uint64, n int) (b
 	mapped, _ := view.covers(addr, n)
 	also, _ := other.covers(addr, n)
 	return !mapped && !also, nil
+}
+
+// firstView is the last view that is known of the first CPU's memory.
+func (t *Target) firstView() *flatView {
+	return findView(t.views, t.info.Cores[0].AddressSpaces[0].Name)
 }
 
 func findView(views []addressSpaceView, name string) *flatView {

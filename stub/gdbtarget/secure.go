@@ -42,7 +42,7 @@ func (t *Target) accessOther(ctx context.Context, core int, space target.Space, 
 	if mapped, _ := view.covers(addr, len(p)); !mapped {
 		return fmt.Errorf("%w: the memory tree of %s has a hole", target.ErrUnmapped, as.Name)
 	}
-	if view.same(findView(t.views, t.info.Cores[0].AddressSpaces[0].Name), addr, len(p)) {
+	if view.same(t.firstView(), addr, len(p)) {
 		return t.accessPhysical(ctx, addr, p, write)
 	}
 	inside, err := isInside()

@@ -455,6 +455,21 @@ func TestEveryRequestHasAHandler(t *testing.T) {
 	byRequest(nil)
 }
 
+// feed has a session serve what has come in one chunk.
+func feed(t *testing.T, s *session, chunk []byte) {
+	t.Helper()
+	for len(chunk) > 0 {
+		n, event := s.decoder.Next(chunk)
+		chunk = chunk[n:]
+		if err := s.handle(event); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.finish(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestNothingIsAllocatedOnTheSteadyPath(t *testing.T) {
 	m := loop(t, nil)
 	s := newSession(NewDialect(m, new(target.Reports), Options{}), discard{})
@@ -464,20 +479,9 @@ func TestNothingIsAllocatedOnTheSteadyPath(t *testing.T) {
 		"qregf0", "qregc7", "qmemoryc1", "x", "m0",
 	} {
 		packet := wire.AppendPacket(nil, []byte(payload))
-		feed := func() {
-			for chunk := packet; len(chunk) > 0; {
-				n, event := s.decoder.Next(chunk)
-				chunk = chunk[n:]
-				if err := s.handle(event); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if err := s.finish(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		feed()
-		if n := testing.AllocsPerRun(100, feed); n > 0 {
+		serve := func() { feed(t, s, packet) }
+		serve()
+		if n := testing.AllocsPerRun(100, serve); n > 0 {
 			t.Errorf("%s allocates %v times", payload, n)
 		}
 	}

@@ -154,16 +154,7 @@ func TestChunksMakeNoDifference(t *testing.T) {
 			s.ctx = t.Context()
 			s.request([]byte("i0"))
 			for part := range slices.Chunk([]byte(b.String()), chunk) {
-				for len(part) > 0 {
-					n, event := s.decoder.Next(part)
-					part = part[n:]
-					if err := s.handle(event); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if err := s.finish(); err != nil {
-					t.Fatal(err)
-				}
+				feed(t, s, part)
 			}
 			if err := m.ReadMemory(s.ctx, 0, target.Space{}, base, memory[:]); err != nil {
 				t.Fatal(err)

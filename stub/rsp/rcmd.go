@@ -12,10 +12,7 @@ import (
 // QueueRcmd adds a qRcmd packet, a line of QEMU's human monitor, to the next Flush. Many of them at once take a fraction of the time that
 // QMP needs for as many lines.
 func (c *Client) QueueRcmd(line string) {
-	c.begin()
-	c.out = append(c.out, "qRcmd,"...)
-	c.out = hex.AppendEncode(c.out, []byte(line))
-	c.end()
+	c.Queue("qRcmd," + hex.EncodeToString([]byte(line)))
 }
 
 // ReceiveRcmd reads what the line of the oldest unanswered qRcmd has printed. The slice is valid until the next call. A stub that has no
