@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"mcdtest/stub/rsp"
@@ -127,7 +126,7 @@ var errScattered = errors.New("the range is several pieces of physical memory")
 func (t *Target) translateRun(core int, addr uint64, n int) (phys uint64, err error) {
 	if t.monitorCore != core {
 		t.monitorCore = -1
-		t.gdb.QueueRcmd("cpu " + strconv.Itoa(core))
+		t.gdb.QueueRcmd(fmt.Sprintf("cpu %d", core))
 		if err := t.gdb.Flush(); err != nil {
 			return 0, err
 		}

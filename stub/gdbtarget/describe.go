@@ -4,13 +4,12 @@ package gdbtarget
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"mcdtest/stub/qmp"
 	"mcdtest/stub/rsp"
@@ -31,25 +30,35 @@ var fullSystemReset = target.ResetClass{ID: 0, Name: "full_system_reset"}
 
 // describe fills in everything that New has to know. QEMU answers one question after the other, to QMP and the gdbstub together;
 // it is never left without one, and what takes it longest, the memory tree, is asked for when the descriptions of the cores are
-// there and have to be read.
+// there and have to be read. Where there is a choice the gdbstub is asked: QEMU reads QMP byte by byte.
 func (t *Target) describe(ctx context.Context, cfg Config) error {
-	asked, err := t.mon.Send(ctx, "query-status", nil)
+	askedStatus, err := t.mon.Send(ctx, "query-status", nil)
 	if err != nil {
 		return fmt.Errorf("ask QMP for the run state: %w", err)
 	}
-	facts := make(chan monitorFacts, 1)
-	go func() { facts <- t.askMonitor(ctx, cfg.Machine) }()
-	status, threads, texts, err := t.askStub(ctx, asked)
-	var tree *qmp.Call
-	if err == nil {
-		tree, err = t.mon.SendHMP(ctx, -1, "info mtree -f")
-	}
-	f := <-facts
+	askedCPUs, err := t.mon.Send(ctx, "query-cpus-fast", nil)
 	if err != nil {
-		return err
+		return fmt.Errorf("ask QMP for the CPUs: %w", err)
 	}
-	if f.err != nil {
-		return fmt.Errorf("describe the machine through QMP: %w", f.err)
+	var status string
+	if !cfg.Standing {
+		if status, err = runStatus(ctx, askedStatus); err != nil {
+			return fmt.Errorf("ask QMP for the run state: %w", err)
+		}
+		if status == "running" { // the gdbstub answers only while the VM stands
+			if err := t.gdb.Interrupt(); err != nil {
+				return t.wireError(err)
+			}
+			t.ownStops.Add(1)
+		}
+	}
+	threads, texts, err := t.readThreads()
+	if err != nil {
+		return fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
+	}
+	t.gdb.QueueRcmd("info mtree -f")
+	if err := t.gdb.Flush(); err != nil {
+		return t.wireError(err)
 	}
 	descriptions := make(map[uint64]*description)
 	for pid, text := range texts {
@@ -57,31 +66,45 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 			return fmt.Errorf("describe the machine through its gdbstub: %w", err)
 		}
 	}
-	var text string
-	if err := tree.Wait(ctx, &text); err != nil {
-		return fmt.Errorf("describe the machine through QMP: the memory tree: %w", err)
+	tree, err := t.gdb.ReceiveRcmd(rsp.Timeout)
+	if err != nil {
+		return fmt.Errorf("describe the machine through its gdbstub: the memory tree: %w", t.wireError(err))
 	}
-	t.views = parseMtree(text)
+	t.views = parseMtree(string(tree))
+	var cpus []cpu
+	if err := askedCPUs.Wait(ctx, &cpus); err != nil {
+		return fmt.Errorf("ask QMP for the CPUs: %w", err)
+	}
+	if len(cpus) == 0 || len(cpus) != len(threads) {
+		return fmt.Errorf("QMP lists %d CPUs, the gdbstub %d threads", len(cpus), len(threads))
+	}
+	slices.SortFunc(cpus, func(a, b cpu) int { return a.Index - b.Index })
+	machine := cfg.Machine
+	if err := t.askTypes(cpus, &machine); err != nil {
+		return fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
+	}
+	if cfg.Standing {
+		if status, err = runStatus(ctx, askedStatus); err != nil {
+			return fmt.Errorf("ask QMP for the run state: %w", err)
+		}
+	}
 	running := status == "running"
 
-	slices.SortFunc(f.cpus, func(a, b cpu) int { return a.Index - b.Index })
-	if len(f.cpus) == 0 || len(f.cpus) != len(threads) {
-		return fmt.Errorf("QMP lists %d CPUs, the gdbstub %d threads", len(f.cpus), len(threads))
-	}
 	for _, th := range threads {
 		t.threads = append(t.threads, th.id)
 	}
-	t.before = slices.Contains(stopsBefore, f.arch)
-	t.idleSteps = f.arch == "i386" || f.arch == "x86_64" || len(f.cpus) > 1
+	arch := cpus[0].Target
+	t.before = slices.Contains(stopsBefore, arch)
+	t.idleSteps = arch == "i386" || arch == "x86_64" || len(cpus) > 1
 	t.info = target.Info{
-		Program: cfg.Program, Machine: f.machine, Arch: f.arch, BigEndian: slices.Contains(bigEndian, f.arch),
+		Program: cfg.Program, Machine: machine, Arch: arch, BigEndian: slices.Contains(bigEndian, arch),
 		ResetClasses:   []target.ResetClass{fullSystemReset},
 		MaxBreakpoints: MaxBreakpoints, MaxWatchpoints: MaxWatchpoints,
 	}
 	if t.info.Program == "" {
-		t.info.Program = "qemu-system-" + f.arch
+		t.info.Program = "qemu-system-" + arch
 	}
-	for i, c := range f.cpus {
+	for i, c := range cpus {
 		d := descriptions[threads[i].pid]
 		t.info.Cores = append(t.info.Cores, target.Core{
 			Type: c.Type, AddressSpaces: t.addressSpaces(c.Index), Groups: d.groups, Registers: d.registers,
@@ -117,80 +140,6 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// askStub stops the VM if it runs, as the gdbstub answers only then, and asks the gdbstub for the threads and the texts that
-// describe them, by process.
-func (t *Target) askStub(ctx context.Context, asked *qmp.Call) (status string, threads []thread, texts map[uint64]parts, err error) {
-	if status, err = runStatus(ctx, asked); err != nil {
-		return status, nil, nil, fmt.Errorf("ask QMP for the run state: %w", err)
-	}
-	if status == "running" {
-		if err := t.gdb.Interrupt(); err != nil {
-			return status, nil, nil, err
-		}
-		t.ownStops.Add(1)
-	}
-	if err = t.gdb.Handshake(); err == nil {
-		threads, texts, err = t.readThreads()
-	}
-	if err != nil {
-		err = fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
-	}
-	return status, threads, texts, err
-}
-
-// monitorFacts are what QMP tells of a machine.
-type monitorFacts struct {
-	arch, machine string
-	cpus          []cpu
-	err           error
-}
-
-// askMonitor asks everything but the memory tree, all of it at once, as an answer takes QMP long, however small it is. machine
-// is the machine's name, if it is known.
-func (t *Target) askMonitor(ctx context.Context, machine string) monitorFacts {
-	f := monitorFacts{machine: machine}
-	asked, err := t.mon.Send(ctx, "query-cpus-fast", nil)
-	if err != nil {
-		f.err = err
-		return f
-	}
-	questions := []func() error{
-		func() error {
-			if err := asked.Wait(ctx, &f.cpus); err != nil {
-				return err
-			}
-			var types []func() error
-			for i := range f.cpus {
-				f.arch = f.cpus[i].Target
-				if f.cpus[i].Type == "" {
-					types = append(types, func() error { return t.qomType(ctx, f.cpus[i].Path, &f.cpus[i].Type) })
-				}
-			}
-			return together(types)
-		},
-	}
-	if machine == "" {
-		questions = append(questions, func() error {
-			err := t.qomType(ctx, "/machine", &f.machine)
-			f.machine = machineName(f.machine)
-			return err
-		})
-	}
-	f.err = together(questions)
-	return f
-}
-
-// together runs functions at the same time.
-func together(list []func() error) error {
-	errs := make([]error, len(list))
-	var wg sync.WaitGroup
-	for i, f := range list {
-		wg.Go(func() { errs[i] = f() })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
 // cpu is an element of query-cpus-fast.
 type cpu struct {
 	Index  int    `json:"cpu-index"`
@@ -199,8 +148,41 @@ type cpu struct {
 	Type   string `json:"qom-type"` // older QEMUs do not tell; cores of different clusters differ
 }
 
-func (t *Target) qomType(ctx context.Context, path string, name *string) error {
-	return t.mon.Execute(ctx, "qom-get", map[string]string{"path": path, "property": "type"}, name)
+// askTypes asks the gdbstub's monitor for the types of the CPUs and the name of the machine, as far as they are not known.
+func (t *Target) askTypes(cpus []cpu, machine *string) error {
+	type question struct {
+		path string
+		name *string
+	}
+	var asked []question
+	for i := range cpus {
+		if cpus[i].Type == "" {
+			asked = append(asked, question{cpus[i].Path, &cpus[i].Type})
+		}
+	}
+	ofMachine := *machine == ""
+	if ofMachine {
+		asked = append(asked, question{"/machine", machine})
+	}
+	for _, q := range asked {
+		t.gdb.QueueRcmd(fmt.Sprintf("qom-get %s type", q.path))
+	}
+	if err := t.gdb.Flush(); err != nil {
+		return err
+	}
+	for _, q := range asked {
+		text, err := t.gdb.ReceiveRcmd(rsp.Timeout)
+		if err != nil {
+			return fmt.Errorf("the type of %s: %w", q.path, err)
+		}
+		if err := json.Unmarshal(text, q.name); err != nil {
+			return fmt.Errorf("the type of %s: its monitor answers %.80q", q.path, text)
+		}
+	}
+	if ofMachine {
+		*machine = machineName(*machine)
+	}
+	return nil
 }
 
 var machineVersion = regexp.MustCompile(`-\d+\.\d+(\.\d+)?$`)
@@ -275,42 +257,72 @@ func parseThread(id string) (thread, error) {
 	return th, nil
 }
 
+// firstThread is the one that the gdbstub selects when somebody connects.
+const firstThread = "p1.1"
+
 // readThreads lists the threads of every cluster (a process to the gdbstub) in the order of their numbers, which is that of the
 // CPU indices, and reads what describes each cluster.
 func (t *Target) readThreads() ([]thread, map[uint64]parts, error) {
-	// The stub attaches to the first process by itself; each further one has to be asked for.
-	for pid := 2; ; pid++ {
-		reply, err := t.gdb.Exchange(fmt.Sprintf("vAttach;%x", pid))
-		var refused *rsp.ReplyError
-		if errors.As(err, &refused) || (err == nil && len(reply) == 0) {
-			break
-		}
-		if err != nil {
+	// All that is asked of most machines, which have one cluster, and its beginning for all others.
+	replies, err := t.gdb.Exchanges(slices.Concat([]string{rsp.Supported, "vAttach;2"}, threadList,
+		[]string{"Hg" + firstThread, t.gdb.Xfer("features", targetXML, 0)})...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := t.gdb.Announced(replies[0]); err != nil {
+		return nil, nil, err
+	}
+	attached, replies, described := replies[1], replies[2:2+len(threadList)], replies[2+len(threadList):]
+	first := make(parts)
+	var missing []string
+	if described[0] == "OK" {
+		if missing, err = first.add(targetXML, described[1]); err != nil {
 			return nil, nil, err
 		}
 	}
-	list, err := t.listThreads()
+	if !isRefusal(attached) {
+		// The stub attaches to the first process by itself; each further one has to be asked for.
+		for pid := 3; !isRefusal(attached); pid++ {
+			more, err := t.gdb.Exchanges(fmt.Sprintf("vAttach;%x", pid))
+			if err != nil {
+				return nil, nil, err
+			}
+			attached = more[0]
+		}
+		if replies, err = t.gdb.Exchanges(threadList...); err != nil {
+			return nil, nil, err
+		}
+	}
+	list, err := t.listThreads(replies)
 	if err != nil {
 		return nil, nil, err
 	}
 	texts := make(map[uint64]parts)
 	for _, th := range list {
-		if texts[th.pid] == nil {
-			if texts[th.pid], err = t.readParts(th.id); err != nil {
-				return nil, nil, err
-			}
+		if texts[th.pid] != nil {
+			continue
 		}
+		read, wanted := make(parts), []string{targetXML}
+		if th.pid == 1 && len(first) > 0 {
+			read, wanted = first, missing
+		}
+		if err = t.readParts(th.id, read, wanted); err != nil {
+			return nil, nil, err
+		}
+		texts[th.pid] = read
 	}
 	return list, texts, nil
 }
 
-func (t *Target) listThreads() ([]thread, error) {
-	// A former user of the gdbstub may have left it in physical mode, which survives reconnects. A stub without the mode
-	// answers with an empty packet.
-	replies, err := t.exchanges("Qqemu.PhyMemMode:0", "qfThreadInfo", "qsThreadInfo")
-	if err != nil {
-		return nil, err
-	}
+// isRefusal reports whether a reply says that there is no such thing, or nothing at all.
+func isRefusal(reply string) bool { return reply == "" || rsp.IsError([]byte(reply)) }
+
+// threadList begins the list of threads. A former user of the gdbstub may have left it in physical mode, which survives reconnects.
+// A stub without the mode answers with an empty packet.
+var threadList = []string{"Qqemu.PhyMemMode:0", "qfThreadInfo", "qsThreadInfo"}
+
+// listThreads goes on with the answers to threadList.
+func (t *Target) listThreads(replies []string) ([]thread, error) {
 	if mode := replies[0]; mode != "" && mode != "OK" {
 		return nil, fmt.Errorf("gdbstub answers %q to Qqemu.PhyMemMode:0", mode)
 	}
@@ -330,65 +342,37 @@ func (t *Target) listThreads() ([]thread, error) {
 				list = append(list, th)
 			}
 		}
-		if replies, err = t.exchanges("qsThreadInfo", "qsThreadInfo", "qsThreadInfo", "qsThreadInfo"); err != nil {
+		var err error
+		if replies, err = t.gdb.Exchanges("qsThreadInfo", "qsThreadInfo", "qsThreadInfo", "qsThreadInfo"); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// readParts reads what describes a thread's cluster: target.xml, and what it includes at once, as much of each as a reply holds.
-func (t *Target) readParts(id string) (parts, error) {
-	read := parts{targetXML: nil}
-	for wanted := []string{targetXML}; len(wanted) > 0; {
+// readParts reads what describes a thread's cluster and is not in read yet: the wanted parts, and what they include at once, as much
+// of each as a reply holds.
+func (t *Target) readParts(id string, read parts, wanted []string) error {
+	for len(wanted) > 0 {
 		requests := []string{"Hg" + id}
 		for _, annex := range wanted {
 			requests = append(requests, t.gdb.Xfer("features", annex, len(read[annex])))
 		}
-		replies, err := t.exchanges(requests...)
+		replies, err := t.gdb.Exchanges(requests...)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if replies[0] != "OK" {
-			return nil, fmt.Errorf("gdbstub answers %q to Hg%s", replies[0], id)
+			return fmt.Errorf("gdbstub answers %q to Hg%s", replies[0], id)
 		}
 		var next []string
 		for i, annex := range wanted {
-			text, last, err := rsp.XferReply([]byte(replies[1+i]))
+			missing, err := read.add(annex, replies[1+i])
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", requests[1+i], err)
+				return fmt.Errorf("%s: %w", requests[1+i], err)
 			}
-			read[annex] = append(read[annex], text...)
-			if !last {
-				next = append(next, annex)
-				continue
-			}
-			for _, annex := range includes(read[annex]) {
-				if _, known := read[annex]; !known {
-					read[annex] = nil
-					next = append(next, annex)
-				}
-			}
+			next = append(next, missing...)
 		}
 		wanted = next
 	}
-	return read, nil
-}
-
-// exchanges sends packets in one write and returns their replies, of whatever kind.
-func (t *Target) exchanges(packets ...string) ([]string, error) {
-	for _, p := range packets {
-		t.gdb.Queue(p)
-	}
-	if err := t.gdb.Flush(); err != nil {
-		return nil, err
-	}
-	replies := make([]string, len(packets))
-	for i, p := range packets {
-		reply, err := t.gdb.Receive(rsp.Timeout)
-		if err != nil {
-			return nil, fmt.Errorf("gdbstub request %s: %w", p, err)
-		}
-		replies[i] = string(reply)
-	}
-	return replies, nil
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mcdtest/stub/rsp"
 	"mcdtest/stub/target"
 )
 
@@ -24,6 +25,26 @@ type description struct {
 type parts map[string][]byte
 
 const targetXML = "target.xml"
+
+// add takes in a reply to the packet that reads what follows of a part. It returns the parts that have to be read, or to be read on,
+// and are not known yet.
+func (p parts) add(annex, reply string) (missing []string, err error) {
+	text, last, err := rsp.XferReply([]byte(reply))
+	if err != nil {
+		return nil, err
+	}
+	p[annex] = append(p[annex], text...)
+	if !last {
+		return []string{annex}, nil
+	}
+	for _, part := range includes(p[annex]) {
+		if _, known := p[part]; !known {
+			p[part] = nil
+			missing = append(missing, part)
+		}
+	}
+	return missing, nil
+}
 
 // includes lists the parts that a part of a target description includes, as far as it can be read.
 func includes(text []byte) []string {

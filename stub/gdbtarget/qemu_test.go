@@ -41,6 +41,7 @@ type rigConfig struct {
 	args     []string
 	noQTest  bool
 	running  bool
+	standing bool   // the Target is told that the VM stands
 	dumpPath string // where QEMU writes dumps; empty: where they are read
 	noDump   bool
 	gdb      func(net.Conn, *os.Process) net.Conn // goes between the Target and the gdbstub
@@ -170,7 +171,7 @@ func startQEMU(t testing.TB, cfg rigConfig) *rig {
 	if cfg.gdb != nil {
 		gdb = cfg.gdb(gdb, cmd.Process)
 	}
-	config := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Machine: img.Machine()}
+	config := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Standing: cfg.standing}
 	if !cfg.noDump {
 		config.Dump = gdbtarget.Dump{File: dump, Path: path}
 	}

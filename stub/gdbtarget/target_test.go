@@ -697,12 +697,33 @@ func (r *rig) named(t testing.TB, core int, name string) uint64 {
 	return 0
 }
 
+// TestNames is about what QEMU is asked where nobody has told it, and what a machine is found to be that is known to stand.
+func TestNames(t *testing.T) {
+	for _, standing := range []bool{false, true} {
+		t.Run(fmt.Sprintf("standing=%t", standing), func(t *testing.T) {
+			eachArch(t, rigConfig{standing: standing}, func(t *testing.T, r *rig) {
+				info := r.Info()
+				// The families of machines have versions, as "virt" and "pc" do.
+				if info.Machine != r.guest.Machine() {
+					t.Errorf("the machine is called %q, it was started as %q", info.Machine, r.guest.Machine())
+				}
+				if got := info.Cores[0].Type; !strings.HasPrefix(got, r.guest.CPU()) || !strings.HasSuffix(got, "-cpu") {
+					t.Errorf("the core is a %q, it was started as %q", got, r.guest.CPU())
+				}
+				if s := r.State(0); s != (target.State{Cause: target.CauseBoot}) {
+					t.Errorf("the core's state is %+v", s)
+				}
+			})
+		})
+	}
+}
+
 // TestClusters is about a machine whose cores are of two kinds, which the gdbstub shows as two processes.
 func TestClusters(t *testing.T) {
 	r := startQEMU(t, rigConfig{arch: "riscv64", variant: guest.SMP, cores: 5, args: []string{"-M", "sifive_u", "-m", "128M"}})
 	ctx := deadline(t)
 	info := r.Info()
-	if len(info.Cores) != 5 || info.Machine == "" {
+	if len(info.Cores) != 5 || info.Machine != "sifive_u" {
 		t.Fatalf("%s has %d cores", info.Machine, len(info.Cores))
 	}
 	if info.Cores[0].Type == info.Cores[1].Type {

@@ -117,17 +117,21 @@ func (c *Client) PacketSize() int { return c.size }
 // Handshake negotiates features. Stop replies that arrive unasked, as they do when the stub is connected to a running
 // VM, are dropped.
 func (c *Client) Handshake() error {
-	c.Queue("qSupported:multiprocess+;vContSupported+")
-	if err := c.Flush(); err != nil {
-		return err
-	}
-	reply, err := c.Receive(Timeout)
+	reply, err := c.Exchange(Supported)
 	if err != nil {
-		return fmt.Errorf("gdbstub handshake (qSupported): %w", err)
+		return fmt.Errorf("gdbstub handshake: %w", err)
 	}
-	for _, f := range bytes.Split(reply, []byte(";")) {
-		if v, ok := bytes.CutPrefix(f, []byte("PacketSize=")); ok {
-			n, err := strconv.ParseUint(string(v), 16, 31)
+	return c.Announced(string(reply))
+}
+
+// Supported is the request of a handshake. Announced takes in its reply.
+const Supported = "qSupported:multiprocess+;vContSupported+"
+
+// Announced takes in what the stub supports.
+func (c *Client) Announced(features string) error {
+	for f := range strings.SplitSeq(features, ";") {
+		if v, ok := strings.CutPrefix(f, "PacketSize="); ok {
+			n, err := strconv.ParseUint(v, 16, 31)
 			if err != nil || n < 64 {
 				return fmt.Errorf("gdbstub handshake: it announces %q", f)
 			}
@@ -623,7 +627,7 @@ func (c *Client) Exchange(payload string) ([]byte, error) {
 	if err := c.Flush(); err != nil {
 		return nil, err
 	}
-	reply, err := c.receive(Timeout, strings.HasPrefix(payload, "vAttach"))
+	reply, err := c.receive(Timeout, attaches(payload))
 	if err != nil {
 		return nil, fmt.Errorf("gdbstub request %s: %w", payload, err)
 	}
@@ -632,6 +636,28 @@ func (c *Client) Exchange(payload string) ([]byte, error) {
 	}
 	return reply, nil
 }
+
+// Exchanges sends packets in one write and returns their replies, of whatever kind.
+func (c *Client) Exchanges(packets ...string) ([]string, error) {
+	for _, p := range packets {
+		c.Queue(p)
+	}
+	if err := c.Flush(); err != nil {
+		return nil, err
+	}
+	replies := make([]string, len(packets))
+	for i, p := range packets {
+		reply, err := c.receive(Timeout, attaches(p))
+		if err != nil {
+			return nil, fmt.Errorf("gdbstub request %s: %w", p, err)
+		}
+		replies[i] = string(reply)
+	}
+	return replies, nil
+}
+
+// attaches reports whether a packet is answered by a stop reply.
+func attaches(packet string) bool { return strings.HasPrefix(packet, "vAttach") }
 
 // IsError reports whether a reply is E and two digits.
 func IsError(reply []byte) bool {
