@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package gdbtarget_test
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcdtest/guest"
+)
+
+// gate keeps what is written to the gdbstub until it is open.
+type gate struct {
+	net.Conn
+	mu   sync.Mutex
+	shut bool
+	kept []byte
+}
+
+func (g *gate) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut {
+		g.kept = append(g.kept, p...)
+		return len(p), nil
+	}
+	return g.Conn.Write(p)
+}
+
+func (g *gate) set(shut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = shut
+	if !shut {
+		g.Conn.Write(g.kept) // an error shows at the next read
+		g.kept = nil
+	}
+}
+
+// A write that the gdbstub has not done when it is given up does not come behind a later one that goes through qtest.
+func TestAWriteBehindOneThatIsGivenUp(t *testing.T) {
+	var g *gate
+	r := startQEMU(t, rigConfig{arch: "arm", gdb: func(c net.Conn, _ *os.Process) net.Conn {
+		g = &gate{Conn: c}
+		return g
+	}})
+	ctx := deadline(t)
+	base := behindTheProgram(t, r)
+	first, second, back := bytes.Repeat([]byte{0x11}, 16), bytes.Repeat([]byte{0x22}, 16), make([]byte, 16)
+	g.set(true)
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := r.WriteMemory(short, 0, logical, base, first); err == nil {
+		t.Fatal("what was kept from the gdbstub is written")
+	}
+	timer := time.AfterFunc(50*time.Millisecond, func() { g.set(false) })
+	defer timer.Stop()
+	must(t, r.WriteMemory(ctx, 0, physical, base, second))
+	must(t, r.ReadMemory(ctx, 0, logical, base, back)) // behind everything that the gdbstub was asked before
+	if !bytes.Equal(back, second) {
+		t.Errorf("% x is left, the last to be written was % x", back, second)
+	}
+}
+
+// stopsAtRead stops QEMU in front of the next packet that reads memory.
+type stopsAtRead struct {
+	net.Conn
+	proc  *os.Process
+	armed *bool
+}
+
+func (s stopsAtRead) Write(p []byte) (int, error) {
+	if *s.armed && bytes.Contains(p, []byte("$m")) {
+		*s.armed = false
+		if err := s.proc.Signal(syscall.SIGSTOP); err != nil {
+			return 0, err
+		}
+	}
+	return s.Conn.Write(p)
+}
+
+// A physical read that is given up leaves the gdbstub's memory packets as they were: they are about the core's addresses.
+func TestAPhysicalReadThatIsGivenUp(t *testing.T) {
+	armed := false
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.MMU, noQTest: true, noDump: true, gdb: func(c net.Conn, p *os.Process) net.Conn {
+		return stopsAtRead{c, p, &armed}
+	}})
+	ctx := deadline(t)
+	r.atLoop(t)
+	page := r.guest.Addr("scratch") // which is elsewhere physically
+	phys, err := r.guest.Phys(page)
+	must(t, err)
+	want, back := pattern(16, 1), make([]byte, 16)
+	must(t, r.WriteMemory(ctx, 0, logical, page, want))
+	armed = true
+	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := r.ReadMemory(short, 0, physical, phys, back); err == nil || armed {
+		t.Fatalf("a QEMU that stands was read: %v (it was not stopped: %v)", err, armed)
+	}
+	must(t, r.proc.Signal(syscall.SIGCONT))
+	must(t, r.ReadMemory(ctx, 0, logical, page, back))
+	if !bytes.Equal(back, want) {
+		t.Errorf("% x is read at %#x, where % x was written", back, page, want)
+	}
+}
