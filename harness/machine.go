@@ -24,6 +24,7 @@ import (
 
 	"mcdtest/guest"
 	"mcdtest/harness/launch"
+	"mcdtest/stub/gdbtarget"
 	"mcdtest/stub/qmp"
 	"mcdtest/stub/qtest"
 	"mcdtest/stub/target"
@@ -221,6 +222,9 @@ func (m *Machine) start(ctx context.Context) (err error) {
 		spec.Args = append(spec.Args, nativeArgs("{fd:1}")...)
 	case Stub:
 		spec.Monitors, spec.GDB, spec.Dump = 2, true, true
+		if !m.cfg.Running {
+			spec.GDBInput = gdbtarget.FirstQuestions()
+		}
 	}
 	began := time.Now()
 	if m.process, err = launch.Start(ctx, spec); err != nil {

@@ -25,7 +25,7 @@ func startStub(ctx context.Context, m *Machine, l net.Listener) (*stubEndpoint, 
 	file, path := m.process.Dump()
 	gt, err := gdbtarget.New(ctx, gdbtarget.Config{
 		GDB: m.process.GDB(), QMP: m.process.Monitors()[1], QTest: m.qtest, Dump: gdbtarget.Dump{File: file, Path: path},
-		Program: m.cfg.Guest.Program(), Machine: m.cfg.Guest.Machine(), Resume: m.cfg.Running, Standing: !m.cfg.Running, Log: m.cfg.Log,
+		Program: m.cfg.Guest.Program(), Machine: m.cfg.Guest.Machine(), Resume: m.cfg.Running, Asked: !m.cfg.Running, Log: m.cfg.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -40,10 +40,11 @@ type Spec struct {
 	Args []string // "{fd:0}" becomes the number that Files[0] has in the child, and so on
 	Env  []string // nil: the environment of this process
 
-	Monitors int  // number of QMP monitors
-	GDB      bool // a connection to the gdbstub
-	QTest    bool // a connection to qtest, beside TCG
-	Dump     bool // a file without a name that QEMU can be told to write into
+	Monitors int    // number of QMP monitors
+	GDB      bool   // a connection to the gdbstub
+	GDBInput []byte // written to it beforehand, for when QEMU comes to read; no more than a socket holds
+	QTest    bool   // a connection to qtest, beside TCG
+	Dump     bool   // a file without a name that QEMU can be told to write into
 
 	Files []*os.File // further descriptors for the child; they stay the caller's
 
@@ -196,6 +197,9 @@ func connect(s Spec, p *Process) (c connections, err error) {
 	if s.GDB {
 		if p.gdb, err = c.add("gdb", "-gdb", "chardev:"); err != nil {
 			return c, err
+		}
+		if _, err := p.gdb.Write(s.GDBInput); err != nil {
+			return c, fmt.Errorf("write to the gdbstub's connection: %w", err)
 		}
 	}
 	if s.QTest {

@@ -82,6 +82,20 @@ func within(t testing.TB, limit time.Duration, what string, c <-chan struct{}) {
 	}
 }
 
+// What is written to the gdbstub beforehand is answered when QEMU comes to it.
+func TestGDBInput(t *testing.T) {
+	p := start(t, launch.Spec{Args: virt, GDB: true, GDBInput: []byte("$qC#b4")})
+	p.GDB().SetDeadline(time.Now().Add(5 * time.Second))
+	var got []byte
+	for buf := make([]byte, 100); !regexp.MustCompile(`^\+\$QC.*#`).Match(got); {
+		n, err := p.GDB().Read(buf)
+		if err != nil {
+			t.Fatalf("waited for the answer to qC, got %q: %v", got, err)
+		}
+		got = append(got, buf[:n]...)
+	}
+}
+
 func TestConnections(t *testing.T) {
 	p := start(t, launch.Spec{Args: virt, Monitors: 2, GDB: true, QTest: true})
 	for i, m := range p.Monitors() {

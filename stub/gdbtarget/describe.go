@@ -41,7 +41,7 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("ask QMP for the CPUs: %w", err)
 	}
 	var status string
-	if !cfg.Standing {
+	if !cfg.Asked {
 		if status, err = runStatus(ctx, askedStatus); err != nil {
 			return fmt.Errorf("ask QMP for the run state: %w", err)
 		}
@@ -52,7 +52,7 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 			t.ownStops.Add(1)
 		}
 	}
-	threads, texts, err := t.readThreads()
+	threads, texts, err := t.readThreads(cfg.Asked)
 	if err != nil {
 		return fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
 	}
@@ -83,7 +83,7 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 	if err := t.askTypes(cpus, &machine); err != nil {
 		return fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
 	}
-	if cfg.Standing {
+	if cfg.Asked {
 		if status, err = runStatus(ctx, askedStatus); err != nil {
 			return fmt.Errorf("ask QMP for the run state: %w", err)
 		}
@@ -257,15 +257,35 @@ func parseThread(id string) (thread, error) {
 	return th, nil
 }
 
+// queueFirst queues the first questions: all that is asked of most machines, which have one cluster, and its beginning for all others.
+func queueFirst(gdb *rsp.Client) []string {
+	questions := slices.Concat([]string{rsp.Supported, "vAttach;2"}, threadList, []string{"Hg" + firstThread, gdb.Xfer("features", targetXML, 0)})
+	for _, q := range questions {
+		gdb.Queue(q)
+	}
+	return questions
+}
+
+// FirstQuestions is what New asks a gdbstub first, for Config.Asked.
+func FirstQuestions() []byte {
+	gdb := rsp.New(nil)
+	queueFirst(gdb)
+	return gdb.Take()
+}
+
 // firstThread is the one that the gdbstub selects when somebody connects.
 const firstThread = "p1.1"
 
 // readThreads lists the threads of every cluster (a process to the gdbstub) in the order of their numbers, which is that of the
 // CPU indices, and reads what describes each cluster.
-func (t *Target) readThreads() ([]thread, map[uint64]parts, error) {
-	// All that is asked of most machines, which have one cluster, and its beginning for all others.
-	replies, err := t.gdb.Exchanges(slices.Concat([]string{rsp.Supported, "vAttach;2"}, threadList,
-		[]string{"Hg" + firstThread, t.gdb.Xfer("features", targetXML, 0)})...)
+func (t *Target) readThreads(asked bool) ([]thread, map[uint64]parts, error) {
+	questions := queueFirst(t.gdb)
+	if asked {
+		t.gdb.Take()
+	} else if err := t.gdb.Flush(); err != nil {
+		return nil, nil, err
+	}
+	replies, err := t.gdb.Replies(questions...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -41,7 +41,7 @@ type rigConfig struct {
 	args     []string
 	noQTest  bool
 	running  bool
-	standing bool   // the Target is told that the VM stands
+	asked    bool   // the first questions are there before QEMU is
 	dumpPath string // where QEMU writes dumps; empty: where they are read
 	noDump   bool
 	gdb      func(net.Conn, *os.Process) net.Conn // goes between the Target and the gdbstub
@@ -116,6 +116,10 @@ func startQEMU(t testing.TB, cfg rigConfig) *rig {
 		return conn
 	}
 	gdb := connect("gdb0")
+	if cfg.asked {
+		_, err := gdb.Write(gdbtarget.FirstQuestions())
+		must(t, err)
+	}
 	own := connect("qmp0")
 	observer := connect("qmp1")
 	args = append(args, "-gdb", "chardev:gdb0", "-qmp", "chardev:qmp0", "-qmp", "chardev:qmp1")
@@ -171,7 +175,7 @@ func startQEMU(t testing.TB, cfg rigConfig) *rig {
 	if cfg.gdb != nil {
 		gdb = cfg.gdb(gdb, cmd.Process)
 	}
-	config := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Standing: cfg.standing}
+	config := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Asked: cfg.asked}
 	if !cfg.noDump {
 		config.Dump = gdbtarget.Dump{File: dump, Path: path}
 	}

@@ -56,9 +56,9 @@ type Config struct {
 	Machine string // as -M named it; empty: what QEMU says, without its version
 	// Resume says that the VM ran before GDB was connected, which has stopped it, and shall run on.
 	Resume bool
-	// Standing says that the VM does not run and that nobody else can let it run until New returns: QEMU was started with -S, and all
-	// of its monitors are in the caller's hands. It saves a wait for QEMU.
-	Standing bool
+	// Asked says that FirstQuestions have been written to GDB already, so that a QEMU that starts has something to do meanwhile. The VM
+	// must stand, and nobody else may let it run until New returns: QEMU was started with -S, and its monitors are the caller's.
+	Asked bool
 
 	Log *slog.Logger // nil: nothing is logged
 }

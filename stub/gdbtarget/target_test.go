@@ -697,11 +697,11 @@ func (r *rig) named(t testing.TB, core int, name string) uint64 {
 	return 0
 }
 
-// TestNames is about what QEMU is asked where nobody has told it, and what a machine is found to be that is known to stand.
+// TestNames is about what QEMU is asked where nobody has told it, before QEMU starts or when it has started.
 func TestNames(t *testing.T) {
-	for _, standing := range []bool{false, true} {
-		t.Run(fmt.Sprintf("standing=%t", standing), func(t *testing.T) {
-			eachArch(t, rigConfig{standing: standing}, func(t *testing.T, r *rig) {
+	for _, asked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("asked=%t", asked), func(t *testing.T) {
+			eachArch(t, rigConfig{asked: asked}, func(t *testing.T, r *rig) {
 				info := r.Info()
 				// The families of machines have versions, as "virt" and "pc" do.
 				if info.Machine != r.guest.Machine() {
@@ -720,7 +720,13 @@ func TestNames(t *testing.T) {
 
 // TestClusters is about a machine whose cores are of two kinds, which the gdbstub shows as two processes.
 func TestClusters(t *testing.T) {
-	r := startQEMU(t, rigConfig{arch: "riscv64", variant: guest.SMP, cores: 5, args: []string{"-M", "sifive_u", "-m", "128M"}})
+	for _, asked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("asked=%t", asked), func(t *testing.T) { testClusters(t, asked) })
+	}
+}
+
+func testClusters(t *testing.T, asked bool) {
+	r := startQEMU(t, rigConfig{asked: asked, arch: "riscv64", variant: guest.SMP, cores: 5, args: []string{"-M", "sifive_u", "-m", "128M"}})
 	ctx := deadline(t)
 	info := r.Info()
 	if len(info.Cores) != 5 || info.Machine != "sifive_u" {

@@ -255,6 +255,13 @@ func (c *Client) Flush() error {
 	return nil
 }
 
+// Take returns what is queued instead of writing it. The caller does so, or has done it.
+func (c *Client) Take() []byte {
+	out := c.out
+	c.out = nil
+	return out
+}
+
 func (c *Client) broken(err error) error {
 	if c.err == nil {
 		c.err = err
@@ -645,6 +652,11 @@ func (c *Client) Exchanges(packets ...string) ([]string, error) {
 	if err := c.Flush(); err != nil {
 		return nil, err
 	}
+	return c.Replies(packets...)
+}
+
+// Replies is the second half of Exchanges: it reads the replies to packets that are under way.
+func (c *Client) Replies(packets ...string) ([]string, error) {
 	replies := make([]string, len(packets))
 	for i, p := range packets {
 		reply, err := c.receive(Timeout, attaches(p))
