@@ -296,7 +296,7 @@ func (t *Target) readThreads(asked bool) ([]thread, map[uint64]parts, error) {
 	first := make(parts)
 	var missing []string
 	if described[0] == "OK" {
-		if missing, err = first.add(targetXML, described[1]); err != nil {
+		if missing, err = first.add(targetXML, described[1:], t.gdb.XferPiece()); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -369,13 +369,22 @@ func (t *Target) listThreads(replies []string) ([]thread, error) {
 	}
 }
 
-// readParts reads what describes a thread's cluster and is not in read yet: the wanted parts, and what they include at once, as much
-// of each as a reply holds.
+// Most parts are a few kilobytes; the system registers of an AArch64 core are some fifty.
+const (
+	piecesAtFirst = 4
+	piecesLater   = 16
+)
+
+// readParts reads what describes a thread's cluster and is not in read yet: the wanted parts, and what they include. Several pieces of
+// each are asked for at once, although some will be behind its end.
 func (t *Target) readParts(id string, read parts, wanted []string) error {
-	for len(wanted) > 0 {
+	piece := t.gdb.XferPiece()
+	for pieces := piecesAtFirst; len(wanted) > 0; pieces = piecesLater {
 		requests := []string{"Hg" + id}
 		for _, annex := range wanted {
-			requests = append(requests, t.gdb.Xfer("features", annex, len(read[annex])))
+			for i := range pieces {
+				requests = append(requests, t.gdb.Xfer("features", annex, len(read[annex])+i*piece))
+			}
 		}
 		replies, err := t.gdb.Exchanges(requests...)
 		if err != nil {
@@ -386,9 +395,9 @@ func (t *Target) readParts(id string, read parts, wanted []string) error {
 		}
 		var next []string
 		for i, annex := range wanted {
-			missing, err := read.add(annex, replies[1+i])
+			missing, err := read.add(annex, replies[1+i*pieces:][:pieces], piece)
 			if err != nil {
-				return fmt.Errorf("%s: %w", requests[1+i], err)
+				return err
 			}
 			next = append(next, missing...)
 		}

@@ -26,24 +26,29 @@ type parts map[string][]byte
 
 const targetXML = "target.xml"
 
-// add takes in a reply to the packet that reads what follows of a part. It returns the parts that have to be read, or to be read on,
-// and are not known yet.
-func (p parts) add(annex, reply string) (missing []string, err error) {
-	text, last, err := rsp.XferReply([]byte(reply))
-	if err != nil {
-		return nil, err
-	}
-	p[annex] = append(p[annex], text...)
-	if !last {
-		return []string{annex}, nil
-	}
-	for _, part := range includes(p[annex]) {
-		if _, known := p[part]; !known {
-			p[part] = nil
-			missing = append(missing, part)
+// add takes in replies to the packets that read what follows of a part, in pieces of the given size. It returns the parts that have to
+// be read, or to be read on, and are not known yet.
+func (p parts) add(annex string, replies []string, piece int) (missing []string, err error) {
+	for _, reply := range replies {
+		text, last, err := rsp.XferReply([]byte(reply))
+		if err != nil {
+			return nil, fmt.Errorf("%s from byte %d on: %w", annex, len(p[annex]), err)
+		}
+		p[annex] = append(p[annex], text...)
+		if last {
+			for _, part := range includes(p[annex]) {
+				if _, known := p[part]; !known {
+					p[part] = nil
+					missing = append(missing, part)
+				}
+			}
+			return missing, nil
+		}
+		if len(text) != piece {
+			break // what follows it is not what was asked for next
 		}
 	}
-	return missing, nil
+	return []string{annex}, nil
 }
 
 // includes lists the parts that a part of a target description includes, as far as it can be read.

@@ -3,6 +3,8 @@
 package gdbtarget
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -133,6 +135,32 @@ func TestMachineName(t *testing.T) {
 	} {
 		if got := machineName(qom); got != want {
 			t.Errorf("%s: %s, want %s", qom, got, want)
+		}
+	}
+}
+
+// The pieces of a part are asked for before it is known how long it is, and how much a reply holds.
+func TestParts(t *testing.T) {
+	for _, test := range []struct {
+		replies []string
+		text    string
+		missing []string
+	}{
+		{[]string{"mabcd", "mefgh", "li", "E00"}, "abcdefghi", nil},
+		{[]string{"mabcd", "l", "E00"}, "abcd", nil},
+		{[]string{"mabcd", "mefgh"}, "abcdefgh", []string{"a.xml"}},
+		{[]string{"mabcd", "mef", "mijkl"}, "abcdef", []string{"a.xml"}}, // gh are missing
+		{[]string{`l<xi:include href="b.xml"/><xi:include href="c.xml"/>`}, `<xi:include href="b.xml"/><xi:include href="c.xml"/>`, []string{"b.xml"}},
+	} {
+		p := parts{"c.xml": []byte("<feature/>")}
+		missing, err := p.add("a.xml", test.replies, 4)
+		if err != nil || !slices.Equal(missing, test.missing) || string(p["a.xml"]) != test.text {
+			t.Errorf("%q: missing %q, %v, and it is %q", test.replies, missing, err, p["a.xml"])
+		}
+	}
+	for _, replies := range [][]string{{"E00"}, {""}, {"mabcd", "E01"}} {
+		if missing, err := (parts{}).add("a.xml", replies, 4); err == nil || !strings.Contains(err.Error(), "a.xml") {
+			t.Errorf("%q: %q, %v", replies, missing, err)
 		}
 	}
 }

@@ -676,10 +676,13 @@ func IsError(reply []byte) bool {
 	return len(reply) == 3 && reply[0] == 'E'
 }
 
-// Xfer is the packet that reads a qXfer object from an offset on, as much of it as a reply holds. The reply begins with 'l' if that
-// was the last of it, else with 'm'.
+// XferPiece is how many bytes of a qXfer object are asked for at once. QEMU answers with half of a packet at most.
+func (c *Client) XferPiece() int { return c.size/2 - 16 }
+
+// Xfer is the packet that reads a piece of a qXfer object from an offset on. The reply begins with 'l' if that was the last of it,
+// else with 'm'.
 func (c *Client) Xfer(object, annex string, offset int) string {
-	return fmt.Sprintf("qXfer:%s:read:%s:%x,%x", object, annex, offset, c.size-16)
+	return fmt.Sprintf("qXfer:%s:read:%s:%x,%x", object, annex, offset, c.XferPiece())
 }
 
 // XferReply is what such a reply brings, and whether that was the last of the object.
