@@ -155,7 +155,7 @@ func checkMonitor(t *testing.T, set *token.FileSet, path string, call *ast.CallE
 		at, allowed = 2, hmpWord
 	case "QueueRcmd":
 		at, allowed = 0, hmpWord
-	case "HMP", "SendHMP":
+	case "HMP":
 		if path == "gdbtarget/target.go" { // hmp itself
 			return
 		}

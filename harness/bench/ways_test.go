@@ -102,7 +102,11 @@ func direct(b testing.TB, i *guest.Image, cores int) (*launch.Process, *rsp.Clie
 	}
 	b.Cleanup(p.Kill)
 	g := rsp.New(p.GDB())
-	if err := g.Handshake(); err != nil {
+	features, err := g.Exchange(rsp.Supported)
+	if err == nil {
+		err = g.Announced(string(features))
+	}
+	if err != nil {
 		b.Fatal(err)
 	}
 	if _, err := g.ReadXfer("features", "target.xml"); err != nil { // 7.2 knows registers only afterwards

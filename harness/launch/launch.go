@@ -198,8 +198,10 @@ func connect(s Spec, p *Process) (c connections, err error) {
 		if p.gdb, err = c.add("gdb", "-gdb", "chardev:"); err != nil {
 			return c, err
 		}
-		if _, err := p.gdb.Write(s.GDBInput); err != nil {
-			return c, fmt.Errorf("write to the gdbstub's connection: %w", err)
+		if s.GDBInput != nil {
+			if _, err := p.gdb.Write(s.GDBInput); err != nil {
+				return c, fmt.Errorf("write to the gdbstub's connection: %w", err)
+			}
 		}
 	}
 	if s.QTest {

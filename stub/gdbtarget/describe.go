@@ -3,13 +3,16 @@
 package gdbtarget
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"mcdtest/stub/qmp"
 	"mcdtest/stub/rsp"
@@ -28,10 +31,17 @@ var bigEndian = []string{"hppa", "m68k", "microblaze", "mips", "mips64", "or1k",
 // fullSystemReset is the only reset class that a stock QEMU has.
 var fullSystemReset = target.ResetClass{ID: 0, Name: "full_system_reset"}
 
-// describe fills in everything that New has to know. QEMU answers one question after the other, to QMP and the gdbstub together;
-// it is never left without one, and what takes it longest, the memory tree, is asked for when the descriptions of the cores are
-// there and have to be read. Where there is a choice the gdbstub is asked: QEMU reads QMP byte by byte.
+// describe fills in everything that New has to know. QEMU answers one question after the other, to QMP and the gdbstub together, and
+// most of them are asked together. What takes it longest, the memory tree, is asked for when the descriptions of the cores are there
+// and have to be read. Where there is a choice the gdbstub is asked: QEMU reads QMP byte by byte.
 func (t *Target) describe(ctx context.Context, cfg Config) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, qmp.DefaultTimeout)
+		defer cancel()
+	}
+	t.use(ctx)
+	defer t.use(context.Background())
 	askedStatus, err := t.mon.Send(ctx, "query-status", nil)
 	if err != nil {
 		return fmt.Errorf("ask QMP for the run state: %w", err)
@@ -47,18 +57,18 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 		}
 		if status == "running" { // the gdbstub answers only while the VM stands
 			if err := t.gdb.Interrupt(); err != nil {
-				return t.wireError(err)
+				return t.untold(err)
 			}
 			t.ownStops.Add(1)
 		}
 	}
 	threads, texts, err := t.readThreads(cfg.Asked)
 	if err != nil {
-		return fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
+		return t.untold(err)
 	}
 	t.gdb.QueueRcmd("info mtree -f")
 	if err := t.gdb.Flush(); err != nil {
-		return t.wireError(err)
+		return t.untold(err)
 	}
 	descriptions := make(map[uint64]*description)
 	for pid, text := range texts {
@@ -66,9 +76,9 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 			return fmt.Errorf("describe the machine through its gdbstub: %w", err)
 		}
 	}
-	tree, err := t.gdb.ReceiveRcmd(rsp.Timeout)
+	tree, err := t.gdb.ReceiveRcmd(t.patience())
 	if err != nil {
-		return fmt.Errorf("describe the machine through its gdbstub: the memory tree: %w", t.wireError(err))
+		return t.untold(fmt.Errorf("the memory tree: %w", err))
 	}
 	t.views = parseMtree(string(tree))
 	var cpus []cpu
@@ -81,11 +91,14 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 	slices.SortFunc(cpus, func(a, b cpu) int { return a.Index - b.Index })
 	machine := cfg.Machine
 	if err := t.askTypes(cpus, &machine); err != nil {
-		return fmt.Errorf("describe the machine through its gdbstub: %w", t.wireError(err))
+		return t.untold(err)
 	}
 	if cfg.Asked {
 		if status, err = runStatus(ctx, askedStatus); err != nil {
 			return fmt.Errorf("ask QMP for the run state: %w", err)
+		}
+		if status == "running" {
+			return errors.New("the VM runs, and its gdbstub was asked as one of a VM that stands")
 		}
 	}
 	running := status == "running"
@@ -140,6 +153,26 @@ func (t *Target) describe(ctx context.Context, cfg Config) error {
 	return nil
 }
 
+// patience is how long an answer of the gdbstub is waited for: as long as New may take.
+func (t *Target) patience() time.Duration {
+	deadline, _ := t.ctx.Deadline()
+	return time.Until(deadline)
+}
+
+// exchanges is rsp.Client.Exchanges with that patience.
+func (t *Target) exchanges(packets ...string) ([]string, error) {
+	return t.gdb.Exchanges(t.patience(), packets...)
+}
+
+// untold is the error of a description that the gdbstub did not give.
+func (t *Target) untold(err error) error {
+	err = t.wireError(err)
+	if errors.Is(err, rsp.ErrTimeout) {
+		err = fmt.Errorf("%w; QEMU is stopped or busy: %w", err, cmp.Or(t.ctx.Err(), context.DeadlineExceeded))
+	}
+	return fmt.Errorf("describe the machine through its gdbstub: %w", err)
+}
+
 // cpu is an element of query-cpus-fast.
 type cpu struct {
 	Index  int    `json:"cpu-index"`
@@ -171,7 +204,7 @@ func (t *Target) askTypes(cpus []cpu, machine *string) error {
 		return err
 	}
 	for _, q := range asked {
-		text, err := t.gdb.ReceiveRcmd(rsp.Timeout)
+		text, err := t.gdb.ReceiveRcmd(t.patience())
 		if err != nil {
 			return fmt.Errorf("the type of %s: %w", q.path, err)
 		}
@@ -273,7 +306,7 @@ func FirstQuestions() []byte {
 	return gdb.Take()
 }
 
-// firstThread is the one that the gdbstub selects when somebody connects.
+// firstThread is what most gdbstubs call the first CPU. One that does not refuses to select it, and is asked once it has listed them.
 const firstThread = "p1.1"
 
 // readThreads lists the threads of every cluster (a process to the gdbstub) in the order of their numbers, which is that of the
@@ -285,7 +318,7 @@ func (t *Target) readThreads(asked bool) ([]thread, map[uint64]parts, error) {
 	} else if err := t.gdb.Flush(); err != nil {
 		return nil, nil, err
 	}
-	replies, err := t.gdb.Replies(questions...)
+	replies, err := t.gdb.Replies(t.patience(), questions...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -303,13 +336,13 @@ func (t *Target) readThreads(asked bool) ([]thread, map[uint64]parts, error) {
 	if !isRefusal(attached) {
 		// The stub attaches to the first process by itself; each further one has to be asked for.
 		for pid := 3; !isRefusal(attached); pid++ {
-			more, err := t.gdb.Exchanges(fmt.Sprintf("vAttach;%x", pid))
+			more, err := t.exchanges(fmt.Sprintf("vAttach;%x", pid))
 			if err != nil {
 				return nil, nil, err
 			}
 			attached = more[0]
 		}
-		if replies, err = t.gdb.Exchanges(threadList...); err != nil {
+		if replies, err = t.exchanges(threadList...); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -363,16 +396,17 @@ func (t *Target) listThreads(replies []string) ([]thread, error) {
 			}
 		}
 		var err error
-		if replies, err = t.gdb.Exchanges("qsThreadInfo", "qsThreadInfo", "qsThreadInfo", "qsThreadInfo"); err != nil {
+		if replies, err = t.exchanges("qsThreadInfo", "qsThreadInfo", "qsThreadInfo", "qsThreadInfo"); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// Most parts are a few kilobytes; the system registers of an AArch64 core are some fifty.
+// A piece is 2,032 bytes of 7.2 and 10.0, and all of a part of 11.1. Most parts are less than 4 KiB, the system registers of arm cores 8
+// to 24.
 const (
 	piecesAtFirst = 4
-	piecesLater   = 16
+	piecesLater   = 8
 )
 
 // readParts reads what describes a thread's cluster and is not in read yet: the wanted parts, and what they include. Several pieces of
@@ -386,7 +420,7 @@ func (t *Target) readParts(id string, read parts, wanted []string) error {
 				requests = append(requests, t.gdb.Xfer("features", annex, len(read[annex])+i*piece))
 			}
 		}
-		replies, err := t.gdb.Exchanges(requests...)
+		replies, err := t.exchanges(requests...)
 		if err != nil {
 			return err
 		}

@@ -5,14 +5,19 @@ package gdbtarget_test
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"mcdtest/guest"
+	"mcdtest/stub/gdbtarget"
+	"mcdtest/stub/rsp"
 )
 
 // gate keeps what is written to the gdbstub until it is open.
@@ -108,5 +113,70 @@ func TestAPhysicalReadThatIsGivenUp(t *testing.T) {
 	must(t, r.ReadMemory(ctx, 0, logical, page, back))
 	if !bytes.Equal(back, want) {
 		t.Errorf("% x is read at %#x, where % x was written", back, page, want)
+	}
+}
+
+// stopsAt stops QEMU in front of a packet.
+type stopsAt struct {
+	net.Conn
+	packet string
+	stop   func()
+}
+
+func (s stopsAt) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), s.packet) {
+		s.stop()
+	}
+	return s.Conn.Write(p)
+}
+
+// A Target of a QEMU that stands still is waited for as long as the caller says, and the error says what is the matter.
+func TestNewOfAQEMUThatStandsStill(t *testing.T) {
+	mtree := fmt.Sprintf("$qRcmd,%x#", "info mtree -f")
+	for _, at := range []string{"", "$Hg", mtree} {
+		for _, asked := range []bool{false, true} {
+			t.Run(fmt.Sprintf("at=%s/asked=%t", at, asked), func(t *testing.T) {
+				t.Parallel()
+				var r *rig
+				cfg := rigConfig{arch: "arm", asked: asked}
+				if at != "" {
+					cfg.gdb = func(c net.Conn, _ *os.Process) net.Conn { return stopsAt{c, at, func() { stopQEMU(t, r) }} }
+				}
+				var config gdbtarget.Config
+				r, config = launchQEMU(t, cfg)
+				if at == "" {
+					stopQEMU(t, r)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				_, err := gdbtarget.New(ctx, config)
+				if took := time.Since(began); took > 3*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "QEMU is stopped or busy") {
+					t.Errorf("the error is %v", err)
+				}
+			})
+		}
+	}
+}
+
+// A QEMU that stands still for longer than a request waits is no reason to give up while the caller has time.
+func TestNewOfAQEMUThatGoesOn(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("asked=%t", asked), func(t *testing.T) {
+			t.Parallel()
+			r, config := launchQEMU(t, rigConfig{arch: "arm", asked: asked})
+			stopQEMU(t, r)
+			timer := time.AfterFunc(rsp.Timeout+500*time.Millisecond, func() { r.proc.Signal(syscall.SIGCONT) })
+			defer timer.Stop()
+			tgt, err := gdbtarget.New(deadline(t), config)
+			must(t, err)
+			defer tgt.Close()
+			if n := len(tgt.Info().Cores[0].Registers); n < 100 {
+				t.Errorf("it has %d registers", n)
+			}
+		})
 	}
 }

@@ -92,6 +92,19 @@ func qemuPath(t testing.TB, arch string) string {
 
 func startQEMU(t testing.TB, cfg rigConfig) *rig {
 	t.Helper()
+	r, config := launchQEMU(t, cfg)
+	tgt, err := gdbtarget.New(deadline(t), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tgt.Close() })
+	r.Target = tgt
+	return r
+}
+
+// launchQEMU is startQEMU without the Target, and what a Target is to be made of.
+func launchQEMU(t testing.TB, cfg rigConfig) (*rig, gdbtarget.Config) {
+	t.Helper()
 	if cfg.variant == "" {
 		cfg.variant = guest.Loop
 	}
@@ -179,12 +192,7 @@ func startQEMU(t testing.TB, cfg rigConfig) *rig {
 	if !cfg.noDump {
 		config.Dump = gdbtarget.Dump{File: dump, Path: path}
 	}
-	tgt, err := gdbtarget.New(deadline(t), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tgt.Close() })
-	return &rig{Target: tgt, guest: img, qmp: mons[1], qtest: qt, dump: dump, proc: cmd.Process}
+	return &rig{guest: img, qmp: mons[1], qtest: qt, dump: dump, proc: cmd.Process}, config
 }
 
 // runState is what QMP says, without the Target.

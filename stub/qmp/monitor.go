@@ -366,30 +366,15 @@ func (c *Call) Wait(ctx context.Context, result any) error {
 
 // HMP runs a line of the human monitor as seen from the given core, or from QEMU's default core if cpu is negative.
 func (m *Monitor) HMP(ctx context.Context, cpu int, line string) (string, error) {
-	ctx, cancel := limit(ctx)
-	defer cancel()
-	c, err := m.SendHMP(ctx, cpu, line)
-	if err != nil {
-		return "", err
-	}
-	var out string
-	if err := c.Wait(ctx, &out); err != nil {
-		return "", fmt.Errorf("HMP %q: %w", line, err)
-	}
-	return out, nil
-}
-
-// SendHMP is the first half of HMP. What Wait returns is a string.
-func (m *Monitor) SendHMP(ctx context.Context, cpu int, line string) (*Call, error) {
 	args := map[string]any{"command-line": line}
 	if cpu >= 0 {
 		args["cpu-index"] = cpu
 	}
-	c, err := m.Send(ctx, "human-monitor-command", args)
-	if err != nil {
-		return nil, fmt.Errorf("HMP %q: %w", line, err)
+	var out string
+	if err := m.Execute(ctx, "human-monitor-command", args, &out); err != nil {
+		return "", fmt.Errorf("HMP %q: %w", line, err)
 	}
-	return c, nil
+	return out, nil
 }
 
 // send sends one command.

@@ -114,17 +114,7 @@ func (c *Client) Err() error { return c.err }
 // PacketSize is the limit that the stub announced.
 func (c *Client) PacketSize() int { return c.size }
 
-// Handshake negotiates features. Stop replies that arrive unasked, as they do when the stub is connected to a running
-// VM, are dropped.
-func (c *Client) Handshake() error {
-	reply, err := c.Exchange(Supported)
-	if err != nil {
-		return fmt.Errorf("gdbstub handshake: %w", err)
-	}
-	return c.Announced(string(reply))
-}
-
-// Supported is the request of a handshake. Announced takes in its reply.
+// Supported is the request that negotiates features. Announced takes in its reply.
 const Supported = "qSupported:multiprocess+;vContSupported+"
 
 // Announced takes in what the stub supports.
@@ -133,7 +123,7 @@ func (c *Client) Announced(features string) error {
 		if v, ok := strings.CutPrefix(f, "PacketSize="); ok {
 			n, err := strconv.ParseUint(v, 16, 31)
 			if err != nil || n < 64 {
-				return fmt.Errorf("gdbstub handshake: it announces %q", f)
+				return fmt.Errorf("the gdbstub announces %q", f)
 			}
 			c.size = int(n)
 		}
@@ -644,22 +634,23 @@ func (c *Client) Exchange(payload string) ([]byte, error) {
 	return reply, nil
 }
 
-// Exchanges sends packets in one write and returns their replies, of whatever kind.
-func (c *Client) Exchanges(packets ...string) ([]string, error) {
+// Exchanges sends packets in one write and returns their replies, of whatever kind. Each is waited for as long as limit says. Stop replies
+// that arrive unasked, as they do when the stub is connected to a running VM, are dropped.
+func (c *Client) Exchanges(limit time.Duration, packets ...string) ([]string, error) {
 	for _, p := range packets {
 		c.Queue(p)
 	}
 	if err := c.Flush(); err != nil {
 		return nil, err
 	}
-	return c.Replies(packets...)
+	return c.Replies(limit, packets...)
 }
 
 // Replies is the second half of Exchanges: it reads the replies to packets that are under way.
-func (c *Client) Replies(packets ...string) ([]string, error) {
+func (c *Client) Replies(limit time.Duration, packets ...string) ([]string, error) {
 	replies := make([]string, len(packets))
 	for i, p := range packets {
-		reply, err := c.receive(Timeout, attaches(p))
+		reply, err := c.receive(limit, attaches(p))
 		if err != nil {
 			return nil, fmt.Errorf("gdbstub request %s: %w", p, err)
 		}
