@@ -6,10 +6,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -220,7 +218,7 @@ func TestBulkWritesWhoseQTestEnds(t *testing.T) {
 		chunks := int32(4*chunk + 1)
 		var seen atomic.Int32
 		r := startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn) net.Conn {
-			return bulkTap{c, func() {
+			return before{c, "b64write ", func() {
 				if seen.Add(1) == chunks {
 					c.Close()
 				}
@@ -273,46 +271,14 @@ func (s spoiler) Write(p []byte) (int, error) {
 	return s.Conn.Write(p)
 }
 
-// bulkTap calls before in front of each large write that qtest is sent.
-type bulkTap struct {
-	net.Conn
-	before func()
-}
-
-func (b bulkTap) Write(p []byte) (int, error) {
-	if bytes.HasPrefix(p, []byte("b64write")) {
-		b.before()
-	}
-	return b.Conn.Write(p)
-}
-
-// stopped reports whether all of a process stands.
-func stopped(t *testing.T, p *os.Process) bool {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid))
-	must(t, err)
-	for _, task := range tasks {
-		stat, err := os.ReadFile(task)
-		must(t, err)
-		if _, state, ok := strings.Cut(string(stat), ") "); !ok || state[0] != 'T' {
-			return false
-		}
-	}
-	return true
-}
-
-func stopQEMU(t *testing.T, r *rig) {
-	must(t, r.proc.Signal(syscall.SIGSTOP))
-	until(t, "QEMU stands", func() (bool, string) { return stopped(t, r.proc), "" })
-}
-
 // A write that QEMU has not done when it is given up does not come behind a later one.
 func TestBulkWritesThatComeLate(t *testing.T) {
 	var armed atomic.Bool
 	var r *rig
 	r = startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn) net.Conn {
-		return bulkTap{c, func() {
+		return before{c, "b64write ", func() {
 			if armed.CompareAndSwap(true, false) {
-				stopQEMU(t, r)
+				stopQEMU(t, r.proc)
 			}
 		}}
 	}})
@@ -346,7 +312,7 @@ func TestBulkWritesAfterALateTranslation(t *testing.T) {
 		t.Fatal(done, err)
 	}
 	for i := range byte(3) {
-		stopQEMU(t, r)
+		stopQEMU(t, r.proc)
 		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 		if done, err := r.WriteRAM(short, 0, logical, first, pattern(4096, 2)); done || err == nil {
 			t.Errorf("a QEMU that stands: %v, %v", done, err)

@@ -3,11 +3,8 @@
 package gdbtarget_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -184,27 +181,11 @@ func TestAStopBehindAGoThatIsGivenUp(t *testing.T) {
 	}
 }
 
-// stopsInAPause has QEMU stand still when it has been stopped for a request that reads a register.
-type stopsInAPause struct {
-	net.Conn
-	qemu  *os.Process
-	armed *atomic.Bool
-}
-
-func (s *stopsInAPause) Write(p []byte) (int, error) {
-	if bytes.Contains(p, []byte("$p")) && s.armed.CompareAndSwap(true, false) {
-		if err := s.qemu.Signal(syscall.SIGSTOP); err != nil {
-			return 0, err
-		}
-	}
-	return s.Conn.Write(p)
-}
-
 // A machine that could not be let run on after a pause runs on when QEMU answers again, and says so meanwhile neither more nor less.
 func TestAPauseInWhichQEMUStandsStill(t *testing.T) {
 	t.Parallel()
 	var armed atomic.Bool
-	r := startQEMU(t, rigConfig{arch: "arm", gdb: func(c net.Conn, p *os.Process) net.Conn { return &stopsInAPause{c, p, &armed} }})
+	r := startQEMU(t, rigConfig{arch: "arm", gdb: stopsAt(t, "$p", &armed)})
 	ctx := deadline(t)
 	must(t, r.Go(ctx, 0))
 	armed.Store(true)

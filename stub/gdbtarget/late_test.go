@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -73,29 +74,10 @@ func TestAWriteBehindOneThatIsGivenUp(t *testing.T) {
 	}
 }
 
-// stopsAtRead stops QEMU in front of the next packet that reads memory.
-type stopsAtRead struct {
-	net.Conn
-	proc  *os.Process
-	armed *bool
-}
-
-func (s stopsAtRead) Write(p []byte) (int, error) {
-	if *s.armed && bytes.Contains(p, []byte("$m")) {
-		*s.armed = false
-		if err := s.proc.Signal(syscall.SIGSTOP); err != nil {
-			return 0, err
-		}
-	}
-	return s.Conn.Write(p)
-}
-
 // A physical read that is given up leaves the gdbstub's memory packets as they were: they are about the core's addresses.
 func TestAPhysicalReadThatIsGivenUp(t *testing.T) {
-	armed := false
-	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.MMU, noQTest: true, noDump: true, gdb: func(c net.Conn, p *os.Process) net.Conn {
-		return stopsAtRead{c, p, &armed}
-	}})
+	var armed atomic.Bool
+	r := startQEMU(t, rigConfig{arch: "arm", variant: guest.MMU, noQTest: true, noDump: true, gdb: stopsAt(t, "$m", &armed)})
 	ctx := deadline(t)
 	r.atLoop(t)
 	page := r.guest.Addr("scratch") // which is elsewhere physically
@@ -103,31 +85,17 @@ func TestAPhysicalReadThatIsGivenUp(t *testing.T) {
 	must(t, err)
 	want, back := pattern(16, 1), make([]byte, 16)
 	must(t, r.WriteMemory(ctx, 0, logical, page, want))
-	armed = true
+	armed.Store(true)
 	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
-	if err := r.ReadMemory(short, 0, physical, phys, back); err == nil || armed {
-		t.Fatalf("a QEMU that stands was read: %v (it was not stopped: %v)", err, armed)
+	if err := r.ReadMemory(short, 0, physical, phys, back); err == nil || armed.Load() {
+		t.Fatalf("a QEMU that stands was read: %v (it was not stopped: %v)", err, armed.Load())
 	}
 	must(t, r.proc.Signal(syscall.SIGCONT))
 	must(t, r.ReadMemory(ctx, 0, logical, page, back))
 	if !bytes.Equal(back, want) {
 		t.Errorf("% x is read at %#x, where % x was written", back, page, want)
 	}
-}
-
-// stopsAt stops QEMU in front of a packet.
-type stopsAt struct {
-	net.Conn
-	packet string
-	stop   func()
-}
-
-func (s stopsAt) Write(p []byte) (int, error) {
-	if strings.Contains(string(p), s.packet) {
-		s.stop()
-	}
-	return s.Conn.Write(p)
 }
 
 // A Target of a QEMU that stands still is waited for as long as the caller says, and the error says what is the matter.
@@ -137,15 +105,10 @@ func TestNewOfAQEMUThatStandsStill(t *testing.T) {
 		for _, asked := range []bool{false, true} {
 			t.Run(fmt.Sprintf("at=%s/asked=%t", at, asked), func(t *testing.T) {
 				t.Parallel()
-				var r *rig
-				cfg := rigConfig{arch: "arm", asked: asked}
-				if at != "" {
-					cfg.gdb = func(c net.Conn, _ *os.Process) net.Conn { return stopsAt{c, at, func() { stopQEMU(t, r) }} }
-				}
-				var config gdbtarget.Config
-				r, config = launchQEMU(t, cfg)
-				if at == "" {
-					stopQEMU(t, r)
+				var armed atomic.Bool
+				r, config := launchQEMU(t, rigConfig{arch: "arm", asked: asked, gdb: stopsAt(t, at, &armed)})
+				if armed.Store(true); at == "" {
+					stopQEMU(t, r.proc)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 				defer cancel()
@@ -168,7 +131,7 @@ func TestNewOfAQEMUThatGoesOn(t *testing.T) {
 		t.Run(fmt.Sprintf("asked=%t", asked), func(t *testing.T) {
 			t.Parallel()
 			r, config := launchQEMU(t, rigConfig{arch: "arm", asked: asked})
-			stopQEMU(t, r)
+			stopQEMU(t, r.proc)
 			timer := time.AfterFunc(rsp.Timeout+500*time.Millisecond, func() { r.proc.Signal(syscall.SIGCONT) })
 			defer timer.Stop()
 			tgt, err := gdbtarget.New(deadline(t), config)

@@ -3,6 +3,7 @@
 package gdbtarget_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -193,6 +195,50 @@ func launchQEMU(t testing.TB, cfg rigConfig) (*rig, gdbtarget.Config) {
 		config.Dump = gdbtarget.Dump{File: dump, Path: path}
 	}
 	return &rig{guest: img, qmp: mons[1], qtest: qt, dump: dump, proc: cmd.Process}, config
+}
+
+// before is a connection that has something done in front of whatever is written with the given text in it.
+type before struct {
+	net.Conn
+	text string
+	do   func()
+}
+
+func (b before) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(b.text)) {
+		b.do()
+	}
+	return b.Conn.Write(p)
+}
+
+// stopsAt makes a rigConfig's gdb that stops QEMU, where it is armed, in front of the next packet with the given text in it.
+func stopsAt(t *testing.T, text string, armed *atomic.Bool) func(net.Conn, *os.Process) net.Conn {
+	return func(c net.Conn, p *os.Process) net.Conn {
+		return before{c, text, func() {
+			if armed.CompareAndSwap(true, false) {
+				stopQEMU(t, p)
+			}
+		}}
+	}
+}
+
+// stopped reports whether all of a process stands.
+func stopped(t *testing.T, p *os.Process) bool {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid))
+	must(t, err)
+	for _, task := range tasks {
+		stat, err := os.ReadFile(task)
+		must(t, err)
+		if _, state, ok := strings.Cut(string(stat), ") "); !ok || state[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}
+
+func stopQEMU(t *testing.T, p *os.Process) {
+	must(t, p.Signal(syscall.SIGSTOP))
+	until(t, "QEMU stands", func() (bool, string) { return stopped(t, p), "" })
 }
 
 // runState is what QMP says, without the Target.
