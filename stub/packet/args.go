@@ -4,6 +4,7 @@ package packet
 
 import (
 	"bytes"
+	"encoding/hex"
 	"math"
 
 	"mcdtest/stub/wire"
@@ -66,35 +67,9 @@ func parseData(dst, digits []byte, count uint64) ([]byte, bool) {
 	if uint64(len(digits)) != 2*count || count > math.MaxInt64/2 {
 		return dst, false
 	}
-	for i := 0; i < len(digits); i += 2 {
-		high, low := digit(digits[i]), digit(digits[i+1])
-		if high|low > 15 {
-			return dst, false
-		}
-		dst = append(dst, high<<4|low)
+	data, err := hex.AppendDecode(dst, digits)
+	if err != nil {
+		return dst, false
 	}
-	return dst, true
-}
-
-// digit is the value of a hex digit, or more than 15.
-func digit(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
-	case c >= 'A' && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 0xff
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendHex appends two digits for each byte of p.
-func appendHex(dst, p []byte) []byte {
-	for _, b := range p {
-		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
-	}
-	return dst
+	return data, true
 }

@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"encoding/hex"
 	"math/big"
 	"strings"
 	"testing"
@@ -124,7 +125,7 @@ func FuzzParseData(f *testing.F) {
 		if valid := strings.Trim(s, "0123456789abcdefABCDEF") == "" && len(s)%2 == 0 && uint64(len(s)/2) == count; ok != valid {
 			t.Fatalf("%q, count %d: %v, want %v", s, count, ok, valid)
 		}
-		if ok && string(appendHex(nil, got)) != strings.ToLower(s) {
+		if ok && string(hex.AppendEncode(nil, got)) != strings.ToLower(s) {
 			t.Errorf("%q became % x", s, got)
 		}
 	})

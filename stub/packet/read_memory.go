@@ -8,6 +8,8 @@ import (
 	"mcdtest/stub/target"
 )
 
+const hexDigits = "0123456789abcdef"
+
 // readMemory answers `m`.
 //
 //	$m0;1;1075904512;4#|   core; memory space id; address; byte count

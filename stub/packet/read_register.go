@@ -3,6 +3,7 @@
 package packet
 
 import (
+	"encoding/hex"
 	"errors"
 
 	"mcdtest/stub/target"
@@ -32,7 +33,7 @@ func readRegister(s *session, a *args) {
 		s.refuse(err)
 	default:
 		s.begin()
-		s.out = appendHex(s.out, s.scratch)
+		s.out = hex.AppendEncode(s.out, s.scratch)
 		s.end()
 	}
 }

@@ -32,7 +32,7 @@ type session struct {
 	watchdog watchdog
 
 	decoder *wire.Decoder
-	in      [64 << 10]byte // as much as a client may send at once, for gather
+	in      [128 << 10]byte // as much as a client may send at once, for gather
 
 	// out gathers what is to be sent; out[:sent] is sent already and stays for the kept packet, out[kept:], until the
 	// next packet of the client. kept is -1 if there is none.

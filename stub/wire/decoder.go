@@ -2,6 +2,8 @@
 
 package wire
 
+import "bytes"
+
 // Event is what the Decoder found.
 type Event uint8
 
@@ -35,7 +37,8 @@ func NewDecoder(limit int) *Decoder { return &Decoder{limit: limit} }
 
 // Next consumes bytes of b up to and with the one that completes an event, and returns how many.
 func (d *Decoder) Next(b []byte) (n int, ev Event) {
-	for i, c := range b {
+	for i := 0; i < len(b); i++ {
+		c := b[i]
 		switch d.state {
 		case idle:
 			switch c {
@@ -58,7 +61,9 @@ func (d *Decoder) Next(b []byte) (n int, ev Event) {
 				d.state = idle
 				return i + 1, TooLong
 			default:
-				d.payload = append(d.payload, c)
+				run := d.run(b[i:])
+				d.payload = append(d.payload, run...)
+				i += len(run) - 1
 			}
 		case behindEnd:
 			d.state = idle
@@ -69,6 +74,20 @@ func (d *Decoder) Next(b []byte) (n int, ev Event) {
 		}
 	}
 	return len(b), NeedMore
+}
+
+// run is what a payload goes on with, up to what has a meaning of its own and no more than there is room for.
+func (d *Decoder) run(b []byte) []byte {
+	if d.limit > 0 {
+		b = b[:min(len(b), d.limit-len(d.payload))]
+	}
+	if end := bytes.IndexByte(b, End); end >= 0 {
+		b = b[:end]
+	}
+	if null := bytes.IndexByte(b, 0); null >= 0 {
+		b = b[:null]
+	}
+	return b
 }
 
 // Payload is that of the last Packet event; it is valid until the next call of Next.
