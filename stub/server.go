@@ -184,7 +184,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 	log := s.opts.Log.With("client", conn.RemoteAddr())
 	log.Info("client connected")
 	if s.opts.BusyPoll {
-		conn = busypoll.New(conn)
+		conn = busypoll.New(conn, busypoll.ForClient)
 		defer conn.Close()
 	}
 	err := s.talk(ctx, conn)

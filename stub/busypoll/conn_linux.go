@@ -17,12 +17,12 @@ import (
 )
 
 // New takes a connection over and makes one of it whose reads look before they sleep. They do so as long as bytes come
-// within Limit, so a peer that thinks for longer costs nothing; and between two looks they offer the processor to whoever
+// within limit, so a peer that thinks for longer costs nothing; and between two looks they offer the processor to whoever
 // else wants it, the peer among them.
 //
 // A connection that has no descriptor is returned as it is, and so is every one on a machine with a single processor, where
 // whoever looks keeps the peer from answering.
-func New(plain net.Conn) net.Conn {
+func New(plain net.Conn, limit time.Duration) net.Conn {
 	if runtime.NumCPU() == 1 {
 		return plain
 	}
@@ -35,7 +35,7 @@ func New(plain net.Conn) net.Conn {
 	default:
 		return plain
 	}
-	c, err := newConn(sc, plain.LocalAddr(), plain.RemoteAddr())
+	c, err := newConn(sc, limit, plain.LocalAddr(), plain.RemoteAddr())
 	if err != nil {
 		return plain // of no use any more, or there are no descriptors left; it says so itself
 	}
@@ -47,9 +47,10 @@ func New(plain net.Conn) net.Conn {
 // have the peer wake a thread that finds nothing to do. A read that sleeps keeps a thread instead.
 type conn struct {
 	fd            int
+	limit         time.Duration // how long a read looks
 	local, remote net.Addr
 	in, out       half
-	near          bool // bytes came within Limit the last time; in.mu guards it
+	near          bool // bytes came within limit the last time; in.mu guards it
 	looks         int  // how often the last read looked again before it slept; likewise
 
 	closed atomic.Bool
@@ -65,12 +66,12 @@ type half struct {
 	fds      [2]unix.PollFd
 }
 
-func newConn(sc syscall.Conn, local, remote net.Addr) (*conn, error) {
+func newConn(sc syscall.Conn, limit time.Duration, local, remote net.Addr) (*conn, error) {
 	raw, err := sc.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{fd: -1, local: local, remote: remote, near: true}
+	c := &conn{fd: -1, limit: limit, local: local, remote: remote, near: true}
 	c.in.wake, c.out.wake = -1, -1
 	c.users.Store(1)
 	controlErr := raw.Control(func(fd uintptr) { c.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
@@ -157,13 +158,13 @@ func (c *conn) Read(p []byte) (int, error) {
 		case c.closed.Load():
 			return 0, c.failed("read", net.ErrClosed)
 		case err == nil:
-			c.near = now.Sub(began) < Limit
+			c.near = now.Sub(began) < c.limit
 			if n == 0 {
 				return 0, io.EOF
 			}
 			return n, nil
 		case errors.Is(err, syscall.EAGAIN):
-			if c.near && now.Sub(began) < Limit {
+			if c.near && now.Sub(began) < c.limit {
 				c.looks++
 				yield()
 			} else if err := c.in.sleep(); err != nil {

@@ -42,7 +42,7 @@ func plainPair(t testing.TB, network string) (plain, peer net.Conn) {
 // take makes a conn, whatever the number of processors.
 func take(t testing.TB, plain net.Conn) *conn {
 	t.Helper()
-	c, err := newConn(plain.(syscall.Conn), plain.LocalAddr(), plain.RemoteAddr())
+	c, err := newConn(plain.(syscall.Conn), ForQEMU, plain.LocalAddr(), plain.RemoteAddr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestConn(t *testing.T) {
 	}
 }
 
-// What is sent arrives, whether it is there already, comes at once or much later than Limit, and the end is io.EOF.
+// What is sent arrives, whether it is there already, comes at once or much later than it looks, and the end is io.EOF.
 func TestRead(t *testing.T) {
 	each(t, func(t *testing.T, c *conn, peer net.Conn) {
 		var want []byte
@@ -101,7 +101,7 @@ func TestRead(t *testing.T) {
 			defer peer.Close()
 			for i := range 200 {
 				if i%50 == 49 {
-					<-time.After(20 * Limit)
+					<-time.After(20 * ForQEMU)
 				}
 				if _, err := peer.Write([]byte{byte(i), byte(i)}); err != nil {
 					t.Error(err)
@@ -144,8 +144,8 @@ func TestNear(t *testing.T) {
 	}
 	began := time.Now()
 	readLate()
-	if d := time.Since(began); d < Limit || c.looks == 0 {
-		t.Errorf("it looked %d times in %v, not for %v", c.looks, d, Limit)
+	if d := time.Since(began); d < ForQEMU || c.looks == 0 {
+		t.Errorf("it looked %d times in %v, not for %v", c.looks, d, ForQEMU)
 	}
 	if c.near {
 		t.Error("it has slept, and looks for the next one all the same")
@@ -302,18 +302,18 @@ func TestNew(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if c := New(a); c != a {
+	if c := New(a, ForQEMU); c != a {
 		t.Errorf("of a pipe it makes a %T", c)
 	}
 	plain, _ := plainPair(t, "tcp")
-	c := New(plain)
+	c := New(plain, ForQEMU)
 	defer c.Close()
 	if _, ok := c.(*conn); ok != (runtime.NumCPU() > 1) {
 		t.Errorf("with %d processors it makes a %T", runtime.NumCPU(), c)
 	}
 	closed, _ := plainPair(t, "unix")
 	closed.Close()
-	if c := New(closed); c != closed {
+	if c := New(closed, ForQEMU); c != closed {
 		t.Errorf("of a connection that is closed it makes a %T", c)
 	}
 }

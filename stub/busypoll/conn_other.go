@@ -4,7 +4,10 @@
 
 package busypoll
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // New returns conn, which sleeps at once.
-func New(conn net.Conn) net.Conn { return conn }
+func New(conn net.Conn, _ time.Duration) net.Conn { return conn }

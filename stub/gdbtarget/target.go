@@ -133,7 +133,7 @@ func New(ctx context.Context, cfg Config) (*Target, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	t := &Target{
-		gdb: rsp.New(busypoll.New(cfg.GDB)), mon: cfg.QMP, qt: cfg.QTest, dump: cfg.Dump, log: log, ctx: context.Background(),
+		gdb: rsp.New(busypoll.New(cfg.GDB, busypoll.ForQEMU)), mon: cfg.QMP, qt: cfg.QTest, dump: cfg.Dump, log: log, ctx: context.Background(),
 		done: make(chan struct{}), inserted: make(map[target.Trigger]bool), doubtful: make(map[target.Trigger]bool), unexplained: make(map[int]string), asleep: make(map[int]uint64), selected: -1, monitorCore: -1,
 	}
 	loopCtx, cancel := context.WithCancel(context.Background())
