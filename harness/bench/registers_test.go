@@ -9,20 +9,28 @@ import (
 	"mcdtest/guest"
 	"mcdtest/harness"
 	"mcdtest/harness/rawclient"
+	"mcdtest/stub/rsp"
 )
 
 // BenchmarkRegister reads one register of a standing core.
 func BenchmarkRegister(b *testing.B) {
 	i := image(b, guest.Loop)
 	p, g := direct(b, i, 1)
-	conn, _ := served(b, i, 1)
-	ways := []way{
-		each("gdbstub", func() error {
+	_, thread := directOn(b, i, 1, waiting)
+	stubless := func(g *rsp.Client) func() error {
+		return func() error {
 			g.QueueRegister(0, nil)
 			return exchange(g, 1, func(_ int, r []byte) error { return digits(r, small) })
-		}),
+		}
+	}
+	conn, _ := served(b, i, 1)
+	other, _ := served(b, i, 1)
+	ways := []way{
+		each("gdbstub", stubless(g)),
+		each("gdbstub, a thread waits", stubless(thread)),
 		each("stub", registerReader(packets(b, dial(b, machine(b, harness.Config{})), 1))),
 		each("serve", registerReader(packets(b, conn, 1))),
+		each("serve, a thread waits", registerReader(packets(b, waiting(other), 1))),
 	}
 	monitor := p.Monitors()[0]
 	ways = append(ways, each("HMP", func() error {

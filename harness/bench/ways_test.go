@@ -27,6 +27,7 @@ import (
 	"mcdtest/harness/jsonclient"
 	"mcdtest/harness/launch"
 	"mcdtest/harness/rawclient"
+	"mcdtest/stub/busypoll"
 	"mcdtest/stub/rsp"
 )
 
@@ -96,12 +97,24 @@ func bareArgs(file string, i *guest.Image, cores int) []string {
 // direct is QEMU's gdbstub with nothing in front of it, on a socket pair.
 func direct(b testing.TB, i *guest.Image, cores int) (*launch.Process, *rsp.Client) {
 	b.Helper()
+	return directOn(b, i, cores, func(conn net.Conn) net.Conn { return conn })
+}
+
+// waiting has a thread wait for each read, as a client in C has. The runtime's poller, which has all connections otherwise, wants to know
+// of room to write, too: it wakes once more for each request, when the peer takes it from a unix socket.
+func waiting(conn net.Conn) net.Conn { return busypoll.New(conn, 0) }
+
+// directOn is direct on a connection of another kind.
+func directOn(b testing.TB, i *guest.Image, cores int, kind func(net.Conn) net.Conn) (*launch.Process, *rsp.Client) {
+	b.Helper()
 	p, err := launch.Start(b.Context(), launch.Spec{Path: build(b).Path, Args: bareArgs(guestFile(b, i), i, cores), GDB: true, Monitors: 1})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(p.Kill)
-	g := rsp.New(p.GDB())
+	conn := kind(p.GDB())
+	b.Cleanup(func() { conn.Close() })
+	g := rsp.New(conn)
 	features, err := g.Exchange(rsp.Supported)
 	if err == nil {
 		err = g.Announced(string(features))
