@@ -57,7 +57,7 @@ func (t *Target) bulkWrite(ctx context.Context, core int, addr uint64, p []byte)
 	if ok, err := t.plainRAM(ctx, core, phys, len(p)); err != nil || !ok {
 		return false, err
 	}
-	old := make([]byte, len(p))
+	old := scratch(&t.old, len(p))
 	if err := qt.Read(ctx, phys, old); err != nil {
 		if ctx.Err() != nil {
 			return false, err
@@ -67,7 +67,7 @@ func (t *Target) bulkWrite(ctx context.Context, core int, addr uint64, p []byte)
 	written, cancel := untilWritten(ctx, len(p))
 	defer cancel()
 	if err = qt.Write(written, phys, p); err == nil {
-		back := t.scratch(len(p))
+		back := scratch(&t.back, len(p))
 		if err = qt.Read(written, phys, back); err == nil && !bytes.Equal(back, p) {
 			err = target.ErrNotTaken
 		}

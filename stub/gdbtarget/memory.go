@@ -190,25 +190,28 @@ func (t *Target) gdbWrite(ctx context.Context, core int, addr uint64, p []byte) 
 			return err
 		}
 	}
-	back := t.scratch(len(p))
+	back := scratch(&t.back, len(p))
 	err := t.pokeLogical(ctx, core, addr, p, back)
 	if err == nil && !bytes.Equal(back, p) {
 		err = t.deviceWrite(ctx, core, addr, p)
 	}
 	if err != nil && old != nil && t.gdb.Err() == nil {
-		if backErr := t.pokeLogical(ctx, core, addr, old, t.scratch(len(p))); backErr != nil {
+		if backErr := t.pokeLogical(ctx, core, addr, old, scratch(&t.back, len(p))); backErr != nil {
 			return fmt.Errorf("%w; and putting back what was there failed: %w", err, backErr)
 		}
 	}
 	return err
 }
 
-// scratch is a buffer of n bytes that is valid until the next call.
-func (t *Target) scratch(n int) []byte {
-	if cap(t.buf) < n {
-		t.buf = make([]byte, n)
+// keepBuffer is the largest buffer that is kept for the next request, unless that needs more.
+const keepBuffer = 256 << 10
+
+// scratch is a buffer of n bytes that is valid until its next use.
+func scratch(buf *[]byte, n int) []byte {
+	if cap(*buf) < n || cap(*buf) > keepBuffer && n <= keepBuffer {
+		*buf = make([]byte, n)
 	}
-	return t.buf[:n]
+	return (*buf)[:n]
 }
 
 // gdbPoke writes p and, unless back is nil, reads it back into back.

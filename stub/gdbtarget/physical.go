@@ -192,7 +192,7 @@ func (t *Target) accessPhysical(ctx context.Context, addr uint64, p []byte, writ
 		return err
 	}
 	if err == nil {
-		back := t.scratch(len(p))
+		back := scratch(&t.back, len(p))
 		err = t.busRead(written, addr, back)
 		// Where a core runs it may have written to RAM meanwhile.
 		if err == nil && !bytes.Equal(back, p) && !(t.vmRunning && kind == ram) {

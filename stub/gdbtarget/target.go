@@ -115,7 +115,7 @@ type Target struct {
 	dropping             bool                    // dropOwed runs
 	views                []addressSpaceView      // last `info mtree -f`
 	viewsFresh           bool                    // nothing has run since, nor was a device written to
-	buf                  []byte
+	old, back            []byte                  // what a write found, and what it reads back; see scratch
 }
 
 var (

@@ -490,7 +490,7 @@ func TestNothingIsAllocatedOnTheSteadyPath(t *testing.T) {
 func TestBigReadsAreLetGoOf(t *testing.T) {
 	s := newSession(NewDialect(loop(t, nil), new(target.Reports), Options{}), discard{})
 	s.ctx = t.Context()
-	for _, payload := range []string{"i0", "m0;1;1073741824;4000000", "qsystem"} {
+	for _, payload := range []string{"i0", "m0;1;1073741824;4000000", "qsystem", "qsystem"} {
 		s.decoder.Next(wire.AppendPacket(nil, []byte(payload)))
 		if err := s.handle(wire.Packet); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// keepBuffer is the largest output buffer that is kept for the next reply.
+	// keepBuffer is the largest output buffer that is kept for the next reply, unless the last one needed more.
 	keepBuffer = 256 << 10
 	// maxReason is the longest reason in an info_str: the published client has 256 bytes for it.
 	maxReason = 240
@@ -166,21 +166,24 @@ func (s *session) handle(event wire.Event) error {
 		s.request(s.decoder.Payload())
 		s.watchdog.packets.Add(1)
 	}
-	if len(s.out)-s.sent > s.opts.MaxPending {
+	if s.full() {
 		return s.flush()
 	}
 	return nil
 }
+
+// full reports whether as much is to be sent as may gather.
+func (s *session) full() bool { return len(s.out)-s.sent > s.opts.MaxPending }
 
 // reuse makes room in the output buffer if everything in it is sent.
 func (s *session) reuse() {
 	if s.sent < len(s.out) {
 		return
 	}
-	s.sent = 0
-	if cap(s.out) > keepBuffer {
+	if cap(s.out) > keepBuffer && len(s.out) <= keepBuffer { // large replies mostly come in a row
 		s.out = nil
 	}
+	s.sent = 0
 	s.out = s.out[:0]
 }
 

@@ -114,7 +114,9 @@ func (s *session) settle() {
 		if !together {
 			err = s.target.WriteMemory(s.ctx, w.core, w.space, addr, data[:n])
 		}
-		s.status(err)
+		if s.status(err); s.full() {
+			s.unsent = s.flush()
+		}
 		addr, data = addr+uint64(n), data[n:]
 		s.watchdog.packets.Add(1)
 	}

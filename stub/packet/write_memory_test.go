@@ -115,6 +115,34 @@ func TestWritesTogether(t *testing.T) {
 	}
 }
 
+// chunks notes the largest piece that is written to it.
+type chunks struct {
+	discard
+	largest int
+}
+
+func (c *chunks) Write(p []byte) (int, error) {
+	c.largest = max(c.largest, len(p))
+	return c.discard.Write(p)
+}
+
+// The replies to writes that come together are sent when as many have gathered as may, too.
+func TestRepliesToWritesGatherWithinTheLimit(t *testing.T) {
+	const limit, reply = 1000, "+$success#|"
+	conn := new(chunks)
+	s := newSession(NewDialect(loop(t, nil), new(target.Reports), Options{MaxPending: limit}), conn)
+	s.ctx = t.Context()
+	feed(t, s, []byte("$i0#|"))
+	var requests []byte
+	for k := range 1000 {
+		requests = fmt.Appendf(requests, "$M0;1;%d;1;00#|", 1<<30+k)
+	}
+	feed(t, s, requests)
+	if conn.largest > limit+len(reply) || conn.largest < limit {
+		t.Errorf("%d bytes were sent at once, %d may gather", conn.largest, limit)
+	}
+}
+
 // However a client's bytes come, and whatever is among them, the answers are the same, and so is memory.
 func TestChunksMakeNoDifference(t *testing.T) {
 	const base, size = 0x70000000, 64
