@@ -594,3 +594,30 @@ func TestNoDescriptorIsLeft(t *testing.T) {
 		}
 	}
 }
+
+// A read of memory or of a register allocates nothing on its way from a client to QEMU and back, whichever of them it is counted for.
+func TestASmallRequestAllocatesNothing(t *testing.T) {
+	m := start(t, harness.Config{Build: probe(t, qemuPath(t, "arm")), Endpoint: harness.Stub})
+	conn, err := m.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := rawclient.New(conn, rawclient.Options{})
+	defer c.Close()
+	if err := c.OpenCore(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	var memory, register [4]byte
+	for what, once := range map[string]func() error{
+		"4 bytes of memory": func() error { return c.ReadMemory(t.Context(), 0, 1, m.Guest().Addr("counter"), memory[:]) },
+		"a register": func() error {
+			_, err := c.ReadRegister(t.Context(), 0, 15, register[:0])
+			return err
+		},
+	} {
+		var failed error
+		if n := testing.AllocsPerRun(1000, func() { failed = errors.Join(failed, once()) }); n > 0 || failed != nil {
+			t.Errorf("a read of %s allocates %v times, %v", what, n, failed)
+		}
+	}
+}
