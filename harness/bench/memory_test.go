@@ -23,7 +23,6 @@ func BenchmarkRead4(b *testing.B) {
 	i := image(b, guest.Loop)
 	addr := i.Addr("counter")
 	p, g := direct(b, i, 1)
-	_, thread := directOn(b, i, 1, waiting)
 	stubless := func(g *rsp.Client) func() error {
 		return func() error {
 			g.QueueAddr('m', addr, small, nil)
@@ -31,14 +30,12 @@ func BenchmarkRead4(b *testing.B) {
 		}
 	}
 	conn, _ := served(b, i, 1)
-	other, _ := served(b, i, 1)
 	ways := []way{
 		each("gdbstub", stubless(g)),
-		each("gdbstub, a thread waits", stubless(thread)),
 		each("stub", reader(packets(b, dial(b, machine(b, harness.Config{})), 1), addr)),
 		each("serve", reader(packets(b, conn, 1), addr)),
-		each("serve, a thread waits", reader(packets(b, waiting(other), 1), addr)),
 	}
+	ways = append(ways, threads(b, i, stubless, func(c *rawclient.Client) func() error { return reader(c, addr) })...)
 	c, _ := objects(b, dial(b, machine(b, harness.Config{Dialect: harness.JSON})))
 	ways = append(ways, each("json", txReader(b, c, addr, small)))
 	monitor := p.Monitors()[0]

@@ -16,7 +16,6 @@ import (
 func BenchmarkRegister(b *testing.B) {
 	i := image(b, guest.Loop)
 	p, g := direct(b, i, 1)
-	_, thread := directOn(b, i, 1, waiting)
 	stubless := func(g *rsp.Client) func() error {
 		return func() error {
 			g.QueueRegister(0, nil)
@@ -24,14 +23,12 @@ func BenchmarkRegister(b *testing.B) {
 		}
 	}
 	conn, _ := served(b, i, 1)
-	other, _ := served(b, i, 1)
 	ways := []way{
 		each("gdbstub", stubless(g)),
-		each("gdbstub, a thread waits", stubless(thread)),
 		each("stub", registerReader(packets(b, dial(b, machine(b, harness.Config{})), 1))),
 		each("serve", registerReader(packets(b, conn, 1))),
-		each("serve, a thread waits", registerReader(packets(b, waiting(other), 1))),
 	}
+	ways = append(ways, threads(b, i, stubless, registerReader)...)
 	monitor := p.Monitors()[0]
 	ways = append(ways, each("HMP", func() error {
 		_, err := monitor.HMP(background, 0, "print $pc")

@@ -21,12 +21,12 @@ import (
 const million = 1_000_000
 
 // BenchmarkResident makes a million requests of `mcdtest serve`, many at once, and reports its resident memory after the
-// first thousand and after the last, and the processor time that a request takes of it. The requests are polls of the state,
-// and one in a hundred reads a register or memory.
+// first thousand and after the last, and the processor time that a request takes of it: 98 of each hundred poll the state, the
+// others read a register and memory. Then come reads and steps that are waited for, one at a time, and reads of a mebibyte.
 func BenchmarkResident(b *testing.B) {
 	i := image(b, guest.Loop)
 	conn, pid := served(b, i, 1)
-	packets(b, conn, 1)
+	c := packets(b, conn, 1)
 	var requests []byte
 	const batch = 100
 	for k := range batch {
@@ -65,10 +65,25 @@ func BenchmarkResident(b *testing.B) {
 	run(1000)
 	before, cpu := resident(b, pid), processorTime(b, pid)
 	run(million)
+	pipelined := (processorTime(b, pid) - cpu).Seconds() * 1e6 / million
 	after := resident(b, pid)
+	conn.SetDeadline(time.Time{})
+	each := func(n int, once func() error) float64 {
+		cpu := processorTime(b, pid)
+		for range n {
+			if err := once(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		return (processorTime(b, pid) - cpu).Seconds() * 1e6 / float64(n)
+	}
+	read, step := each(50_000, reader(c, i.Addr("counter"))), each(2000, stepper(c))
+	base, _ := i.RAM()
+	buf = make([]byte, large)
+	each(60, func() error { return c.ReadMemory(background, 0, 1, base, buf) })
 	report(b, "serve", map[string][]float64{
-		"MB-at-first": {before}, "MB-after-a-million-requests": {after},
-		"cpu-ns/request": {float64(processorTime(b, pid)-cpu) / million},
+		"MB-at-first": {before}, "MB-after-a-million-requests": {after}, "MB-after-60-reads-of-1-MiB": {resident(b, pid)},
+		"cpu-µs/pipelined-request": {pipelined}, "cpu-µs/read": {read}, "cpu-µs/step": {step},
 	})
 }
 

@@ -44,14 +44,6 @@ func stands(c *rawclient.Client, core int) error {
 func BenchmarkStep(b *testing.B) {
 	i := image(b, guest.Loop)
 	_, g := direct(b, i, 1)
-	stepper := func(c *rawclient.Client) func() error {
-		return func() error {
-			if err := c.Step(background, false, 0); err != nil {
-				return err
-			}
-			return stands(c, 0)
-		}
-	}
 	conn, _ := served(b, i, 1)
 	ways := []way{
 		each("gdbstub", func() error { return resume(g, "vCont;s:"+thread) }),
@@ -65,6 +57,16 @@ func BenchmarkStep(b *testing.B) {
 		ways = append(ways, each("native", stepper(c)))
 	}
 	compare(b, 50, ways...)
+}
+
+// stepper has the first core make a step and waits until it is done.
+func stepper(c *rawclient.Client) func() error {
+	return func() error {
+		if err := c.Step(background, false, 0); err != nil {
+			return err
+		}
+		return stands(c, 0)
+	}
 }
 
 // runsFor is how long a machine runs before it is stopped. In its first moments a stop takes as long as its start still does.

@@ -100,9 +100,22 @@ func direct(b testing.TB, i *guest.Image, cores int) (*launch.Process, *rsp.Clie
 	return directOn(b, i, cores, func(conn net.Conn) net.Conn { return conn })
 }
 
-// waiting has a thread wait for each read, as a client in C has. The runtime's poller, which has all connections otherwise, wants to know
-// of room to write, too: it wakes once more for each request, when the peer takes it from a unix socket.
-func waiting(conn net.Conn) net.Conn { return busypoll.New(conn, 0) }
+// threads are the ways of the gdbstub and of serve with a client whose thread waits in a system call for what it reads, nearly as one in C
+// does. The runtime's poller, which has all connections otherwise, wants to know of room to write, too: it is woken once more for each
+// request, when the peer takes it from a unix socket.
+func threads(b testing.TB, i *guest.Image, gdbstub func(*rsp.Client) func() error, serve func(*rawclient.Client) func() error) []way {
+	b.Helper()
+	if runtime.NumCPU() == 1 { // where busypoll leaves connections alone
+		return nil
+	}
+	waiting := func(conn net.Conn) net.Conn { return busypoll.New(conn, 0) }
+	_, g := directOn(b, i, 1, waiting)
+	conn, _ := served(b, i, 1)
+	return []way{
+		each("gdbstub, a thread waits", gdbstub(g)),
+		each("serve, a thread waits", serve(packets(b, waiting(conn), 1))),
+	}
+}
 
 // directOn is direct on a connection of another kind.
 func directOn(b testing.TB, i *guest.Image, cores int, kind func(net.Conn) net.Conn) (*launch.Process, *rsp.Client) {
