@@ -62,25 +62,26 @@ func BenchmarkResident(b *testing.B) {
 			}
 		}
 	}
-	run(1000)
-	before, cpu := resident(b, pid), processorTime(b, pid)
-	run(million)
-	pipelined := (processorTime(b, pid) - cpu).Seconds() * 1e6 / million
-	after := resident(b, pid)
-	conn.SetDeadline(time.Time{})
-	each := func(n int, once func() error) float64 {
+	cost := func(n int, run func(n int)) float64 { // microseconds of the server's processor time for each of n
 		cpu := processorTime(b, pid)
-		for range n {
-			if err := once(); err != nil {
-				b.Fatal(err)
-			}
-		}
+		run(n)
 		return (processorTime(b, pid) - cpu).Seconds() * 1e6 / float64(n)
 	}
-	read, step := each(50_000, reader(c, i.Addr("counter"))), each(2000, stepper(c))
+	run(1000)
+	before := resident(b, pid)
+	pipelined := cost(million, run)
+	after := resident(b, pid)
+	conn.SetDeadline(time.Time{})
+	do := func(n int, once func() error) {
+		if _, err := each("serve", once).run(n); err != nil {
+			b.Fatal(err)
+		}
+	}
+	read := cost(50_000, func(n int) { do(n, reader(c, i.Addr("counter"))) })
+	step := cost(2000, func(n int) { do(n, stepper(c)) })
 	base, _ := i.RAM()
 	buf = make([]byte, large)
-	each(60, func() error { return c.ReadMemory(background, 0, 1, base, buf) })
+	do(60, func() error { return c.ReadMemory(background, 0, 1, base, buf) })
 	report(b, "serve", map[string][]float64{
 		"MB-at-first": {before}, "MB-after-a-million-requests": {after}, "MB-after-60-reads-of-1-MiB": {resident(b, pid)},
 		"cpu-µs/pipelined-request": {pipelined}, "cpu-µs/read": {read}, "cpu-µs/step": {step},

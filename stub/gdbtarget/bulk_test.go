@@ -217,7 +217,7 @@ func TestBulkWritesWhoseQTestEnds(t *testing.T) {
 	for chunk := range 4 {
 		chunks := int32(4*chunk + 1)
 		var seen atomic.Int32
-		r := startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn) net.Conn {
+		r := startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn, _ *os.Process) net.Conn {
 			return before{c, "b64write ", func() {
 				if seen.Add(1) == chunks {
 					c.Close()
@@ -240,7 +240,7 @@ func TestBulkWritesWhoseQTestEnds(t *testing.T) {
 // What QEMU refuses in the middle is put back.
 func TestBulkWritesThatQEMURefuses(t *testing.T) {
 	var left atomic.Int32
-	r := startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn) net.Conn { return spoiler{c, &left} }})
+	r := startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn, _ *os.Process) net.Conn { return spoiler{c, &left} }})
 	ctx := deadline(t)
 	base := behindTheProgram(t, r)
 	old, back := pattern(1<<20, 7), make([]byte, 1<<20)
@@ -274,14 +274,7 @@ func (s spoiler) Write(p []byte) (int, error) {
 // A write that QEMU has not done when it is given up does not come behind a later one.
 func TestBulkWritesThatComeLate(t *testing.T) {
 	var armed atomic.Bool
-	var r *rig
-	r = startQEMU(t, rigConfig{arch: "arm", tap: func(c net.Conn) net.Conn {
-		return before{c, "b64write ", func() {
-			if armed.CompareAndSwap(true, false) {
-				stopQEMU(t, r.proc)
-			}
-		}}
-	}})
+	r := startQEMU(t, rigConfig{arch: "arm", tap: stopsAt(t, "b64write ", &armed)})
 	ctx := deadline(t)
 	base := behindTheProgram(t, r)
 	armed.Store(true)

@@ -47,7 +47,7 @@ type rigConfig struct {
 	dumpPath string // where QEMU writes dumps; empty: where they are read
 	noDump   bool
 	gdb      func(net.Conn, *os.Process) net.Conn // goes between the Target and the gdbstub
-	tap      func(net.Conn) net.Conn              // likewise, qtest
+	tap      func(net.Conn, *os.Process) net.Conn // likewise, qtest
 }
 
 func deadline(t testing.TB) context.Context {
@@ -138,16 +138,11 @@ func launchQEMU(t testing.TB, cfg rigConfig) (*rig, gdbtarget.Config) {
 	own := connect("qmp0")
 	observer := connect("qmp1")
 	args = append(args, "-gdb", "chardev:gdb0", "-qmp", "chardev:qmp0", "-qmp", "chardev:qmp1")
-	var qt *qtest.Client
+	var tap net.Conn
 	if !cfg.noQTest {
 		// QEMU looks for a character device that is called "qtest", whatever -qtest says.
-		conn := connect("qtest")
-		if cfg.tap != nil {
-			conn = cfg.tap(conn)
-		}
-		qt = qtest.New(conn)
+		tap = connect("qtest")
 		args = append(args, "-accel", "tcg", "-qtest", "chardev:qtest", "-qtest-log", "none")
-		t.Cleanup(func() { qt.Close() })
 	}
 	args = append(args, cfg.args...)
 	cmd := exec.Command(qemuPath(t, cfg.arch), args...)
@@ -190,6 +185,14 @@ func launchQEMU(t testing.TB, cfg rigConfig) (*rig, gdbtarget.Config) {
 	if cfg.gdb != nil {
 		gdb = cfg.gdb(gdb, cmd.Process)
 	}
+	if cfg.tap != nil {
+		tap = cfg.tap(tap, cmd.Process)
+	}
+	var qt *qtest.Client
+	if tap != nil {
+		qt = qtest.New(tap)
+		t.Cleanup(func() { qt.Close() })
+	}
 	config := gdbtarget.Config{GDB: gdb, QMP: mons[0], QTest: qt, Asked: cfg.asked}
 	if !cfg.noDump {
 		config.Dump = gdbtarget.Dump{File: dump, Path: path}
@@ -211,7 +214,7 @@ func (b before) Write(p []byte) (int, error) {
 	return b.Conn.Write(p)
 }
 
-// stopsAt makes a rigConfig's gdb that stops QEMU, where it is armed, in front of the next packet with the given text in it.
+// stopsAt makes a rigConfig's gdb or tap that stops QEMU, where it is armed, in front of the next write with the given text in it.
 func stopsAt(t *testing.T, text string, armed *atomic.Bool) func(net.Conn, *os.Process) net.Conn {
 	return func(c net.Conn, p *os.Process) net.Conn {
 		return before{c, text, func() {

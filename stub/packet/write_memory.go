@@ -114,7 +114,8 @@ func (s *session) settle() {
 		if !together {
 			err = s.target.WriteMemory(s.ctx, w.core, w.space, addr, data[:n])
 		}
-		if s.status(err); s.full() {
+		s.status(err)
+		if s.full() {
 			s.unsent = s.flush()
 		}
 		addr, data = addr+uint64(n), data[n:]
